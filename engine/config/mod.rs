@@ -1,0 +1,202 @@
+//! `mailmill.toml`: read, checked as a whole, all faults at once.
+//!
+//! [`Config`] is the checked configuration that the rest of the engine works with: paths are
+//! resolved, names are checked, durations are durations. Secrets are not read here, only named.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::mail::MailboxName;
+use crate::pipeline::OnError;
+
+pub mod secret;
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// That file's text, for faults found later.
+    pub text: String,
+    /// The folder that relative paths start at.
+    pub folder: PathBuf,
+    /// Where the engine keeps and finds its things.
+    pub engine: Engine,
+    /// Accounts by name.
+    pub accounts: BTreeMap<String, Account>,
+    /// Pipelines by name, in the order of their steps.
+    pub pipelines: BTreeMap<String, Pipeline>,
+    /// Lookup tables by name.
+    pub tables: BTreeMap<String, Table>,
+    /// Delivery targets by name.
+    pub targets: BTreeMap<String, Target>,
+}
+
+/// `[engine]`.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// Store, caches, control socket.
+    pub data: PathBuf,
+    /// `*.rhai`.
+    pub scripts: PathBuf,
+    /// `*.wasm`.
+    pub plugins: PathBuf,
+    /// Templates.
+    pub templates: PathBuf,
+}
+
+/// `[accounts.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: Option<String>,
+    /// More addresses of it.
+    pub aliases: Vec<String>,
+    /// Where its mail lives.
+    pub source: Source,
+    /// Link everything that arrives to this project.
+    pub project: Option<String>,
+    /// The mailboxes to watch.
+    pub watch: Vec<Watch>,
+    /// The pipeline for what arrives; without one the account is not watched.
+    pub inbound: Option<String>,
+    /// What happens to a message that no rule moved.
+    pub after: After,
+    /// Make a mailbox that a rule names and that is missing (default true).
+    pub create: bool,
+    /// `false` pauses the account; its state is kept.
+    pub active: bool,
+    /// Use IDLE where the server has it (default true).
+    pub idle: bool,
+    /// How often to look without IDLE, and at mailboxes that are not idled on (default 60 s).
+    pub poll: Duration,
+    /// How long one IDLE lasts before it is renewed, which finds half-open connections (default
+    /// 4 min, at most 29 min: RFC 2177).
+    pub idle_renew: Duration,
+    /// Deadline of one command to the server (default 60 s).
+    pub deadline: Duration,
+    /// The largest message that is fetched whole (default 150 MiB); a larger one is held.
+    pub max_size: u64,
+}
+
+/// Where an account's mail lives.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// An IMAP server.
+    Imap(Imap),
+    /// A Maildir (Maildir++ subfolders).
+    Maildir {
+        /// Its folder.
+        path: PathBuf,
+    },
+}
+
+/// How to reach an IMAP account.
+#[derive(Debug, Clone)]
+pub struct Imap {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// A private CA to trust besides the system's, PEM.
+    pub ca: Option<PathBuf>,
+    /// Who logs in.
+    pub user: String,
+    /// Where the password is.
+    pub password: secret::Source,
+}
+
+/// How a connection is protected. There is no opportunistic form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// TLS from the first byte (RFC 8314).
+    Implicit,
+    /// STARTTLS, required.
+    StartTls,
+    /// Clear text, to a loopback host only.
+    None,
+}
+
+/// One entry of `watch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// The mailbox.
+    pub mailbox: MailboxName,
+    /// Also all below it.
+    pub subfolders: bool,
+}
+
+/// `after`: what happens to a message that no rule moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// It stays.
+    Keep,
+    /// It is moved.
+    Move(MailboxName),
+}
+
+/// `[pipelines.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// Its steps in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step as configured.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Script or plugin.
+    pub kind: StepKind,
+    /// File name without its ending.
+    pub name: String,
+    /// `with`.
+    pub with: serde_json::Value,
+    /// `on_error`.
+    pub on_error: OnError,
+    /// Byte offset of the step's name in the configuration file, for faults found later.
+    pub offset: usize,
+}
+
+/// What a step is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// `scripts/NAME.rhai`
+    Script,
+    /// `plugins/NAME.wasm`
+    Plugin,
+}
+
+/// `[tables.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// A CSV file with a header line.
+    pub file: PathBuf,
+    /// The column that rows are found by.
+    pub key: String,
+    /// Byte offset of the table's file in the configuration, for faults found later.
+    pub offset: usize,
+}
+
+/// `[targets.NAME]`: where `deliver_to` delivers.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A Maildir.
+    Maildir {
+        /// Its folder; it is made where it is missing.
+        path: PathBuf,
+    },
+    /// A mailbox of another account.
+    Account {
+        /// The account's name.
+        account: String,
+        /// Its mailbox.
+        mailbox: MailboxName,
+    },
+}

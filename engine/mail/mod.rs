@@ -1,0 +1,19 @@
+//! VALUES of mail: addresses, flags, keys, messages, edits, reports.
+//!
+//! Nothing here does I/O or knows of servers, rules or the store. The only folder that uses
+//! mail-parser.
+
+pub mod address;
+pub mod edit;
+pub mod flag;
+pub mod guard;
+pub mod key;
+pub mod message;
+pub mod receipt;
+pub mod report;
+pub mod thread;
+
+pub use address::Address;
+pub use flag::Flag;
+pub use key::{MailboxName, MessageKey, Uid, UidValidity};
+pub use message::{Attachment, Message, NeedBody};

@@ -1,0 +1,15 @@
+//! The one integration binary: what users were promised, with real servers and real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+mod config_faults;
+mod imap;
+mod maildir;
+mod message;
+mod plugin_faults;
+mod plugins;
+mod project_link;
+mod script_faults;
+mod scripts;
+mod store;

@@ -1,0 +1,1 @@
+//! What tests share: private servers, folders, a builder for whole runs.
