@@ -206,6 +206,7 @@ pub fn inert(text: &str) -> String {
 }
 
 fn inert_char(c: char) -> Vec<char> {
-    let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bidi =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if c.is_control() || bidi { c.escape_unicode().collect() } else { vec![c] }
 }

@@ -97,7 +97,12 @@ fn story(record: &MessageRecord) -> String {
     let decision = &record.decision;
     let mut lines = vec![
         format!("#{} {}", record.id, record.key),
-        format!("  \"{}\" from {}, {} bytes", inert(&record.subject), inert(&record.from), record.size),
+        format!(
+            "  \"{}\" from {}, {} bytes",
+            inert(&record.subject),
+            inert(&record.from),
+            record.size
+        ),
     ];
     if let Some(id) = &record.message_id {
         lines.push(format!("  Message-ID <{}>", inert(id)));
@@ -112,7 +117,8 @@ fn story(record: &MessageRecord) -> String {
     if let Some(project) = &decision.project {
         lines.push(format!("  project {project}"));
     }
-    lines.extend(decision.tags.iter().map(|(key, value)| format!("  tag {key} = {}", inert(value))));
+    lines
+        .extend(decision.tags.iter().map(|(key, value)| format!("  tag {key} = {}", inert(value))));
     lines.push("  steps".into());
     lines.extend(decision.steps.iter().map(step_line));
     lines.push("  actions".into());

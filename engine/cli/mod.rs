@@ -97,7 +97,13 @@ enum Command {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConfigArg {
     /// The configuration file
-    #[arg(long, short, env = "MAILMILL_CONFIG", default_value = "mailmill.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        env = "MAILMILL_CONFIG",
+        default_value = "mailmill.toml",
+        value_name = "FILE"
+    )]
     pub config: PathBuf,
 }
 

@@ -90,8 +90,7 @@ impl Args {
 fn stop_on_signal(stop: &CancellationToken) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(|why| Error::temporary("listen for signals", why));
-    let (mut term, mut int) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let stop = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

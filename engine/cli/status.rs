@@ -42,9 +42,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     if !args.json {
         show(&answer, output);
     }
-    let well = answer.engine.is_some_and(|engine| {
-        engine.accounts.values().all(|account| account.error.is_none())
-    });
+    let well = answer
+        .engine
+        .is_some_and(|engine| engine.accounts.values().all(|account| account.error.is_none()));
     if well { Exit::Right } else { Exit::Findings }
 }
 

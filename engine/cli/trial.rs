@@ -16,10 +16,10 @@ use crate::inbound::clause;
 use crate::mail::{MailboxName, Message, Uid};
 use crate::maillog::inert;
 use crate::perform::edit;
-use crate::store::Store;
 use crate::pipeline::{
     Decision, Direction, Generation, Input, Memory, Outcome, StepOutcome, Verdict,
 };
+use crate::store::{Store, StoreMemory};
 
 /// Show what a pipeline or a single step would decide about message files
 #[derive(Debug, clap::Args)]
@@ -84,7 +84,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     for file in &args.files {
         match trial.file(file) {
             Ok((decision, message)) => {
-                let failed = |outcome| matches!(outcome, StepOutcome::Failed | StepOutcome::Skipped);
+                let failed =
+                    |outcome| matches!(outcome, StepOutcome::Failed | StepOutcome::Skipped);
                 if decision.steps.iter().any(|step| failed(step.outcome)) {
                     exit = Exit::Findings;
                 }
@@ -200,7 +201,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// What steps remember: asked of the running engine, else read from its store.
 enum Remembered {
     Engine(PathBuf),
-    Store(Store),
+    Store(Arc<StoreMemory>),
     Nothing,
 }
 
@@ -210,7 +211,7 @@ impl Remembered {
             return Ok(Self::Engine(data.to_owned()));
         }
         if data.exists() {
-            return Ok(Self::Store(Store::open(data)?));
+            return Ok(Self::Store(Store::open(data)?.memory()));
         }
         Ok(Self::Nothing)
     }
@@ -223,7 +224,7 @@ impl Memory for Remembered {
                 let (account, step, key) = (account.into(), step.into(), key.into());
                 ask_for(data, &Request::StepState { account, step, key }).ok()?
             }
-            Self::Store(store) => Memory::get(store, account, step, key),
+            Self::Store(store) => store.get(account, step, key),
             Self::Nothing => None,
         }
     }

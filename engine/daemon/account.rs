@@ -117,8 +117,7 @@ impl Served {
     /// Connects, lists what is watched, and takes up what was left open.
     async fn open(&self) -> Result<Open> {
         self.state("connecting");
-        let mut mailboxes =
-            mailbox::open(&self.line.account, &self.line.config.folder).await?;
+        let mut mailboxes = mailbox::open(&self.line.account, &self.line.config.folder).await?;
         let watched = self.watched(mailboxes.as_mut()).await?;
         let mut known: HashSet<MailboxName> = watched.iter().cloned().collect();
         let tally = self.line.resume(mailboxes.as_mut(), &mut known).await?;

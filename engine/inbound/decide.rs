@@ -12,10 +12,8 @@ use super::{Line, record};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Message, Uid};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
-use crate::pipeline::{
-    Action, Decision, Direction, Input, Memory, Outcome, Verdict,
-};
-use crate::store::{Change, MessageRecord, Store};
+use crate::pipeline::{Action, Decision, Direction, Input, Memory, Outcome, Verdict};
+use crate::store::{Change, MessageRecord, Store, StoreMemory};
 
 /// Bytes of bodies that are in memory at a time; a single larger message still goes.
 const BODY_BYTES: u64 = 32 << 20;
@@ -94,24 +92,21 @@ impl Line {
     async fn round(&self, items: Vec<Item>) -> Result<Round> {
         let line = self.clone();
         tokio::task::spawn_blocking(move || {
-            let memory = Arc::new(Overlay::new(line.store.clone()));
-            items.into_iter().map(|item| line.decide_one(item, &memory)).collect()
+            let memory = Arc::new(Overlay::new(&line.store));
+            let round = items.into_iter().map(|item| line.decide_one(item, &memory)).collect();
+            // A store that could not be read is no memory that was empty: nothing was decided.
+            memory.store.trouble().map_or(Ok(round), Err)
         })
         .await
-        .map_err(|why| Error::temporary(format!("decide mail of account {}", self.name), why))
+        .map_err(|why| Error::temporary(format!("decide mail of account {}", self.name), why))?
     }
 
-    fn decide_one(
-        &self,
-        item: Item,
-        memory: &Arc<Overlay>,
-    ) -> (Item, Option<(Decision, Retry)>) {
+    fn decide_one(&self, item: Item, memory: &Arc<Overlay>) -> (Item, Option<(Decision, Retry)>) {
         if let Some(reason) = &item.refused {
             let decision = self.refusal(reason);
             return (item, Some((decision, Retry::Never)));
         }
-        let decide =
-            || self.generation.decide(&self.pipeline, item.input.clone(), memory.clone());
+        let decide = || self.generation.decide(&self.pipeline, item.input.clone(), memory.clone());
         let decided = match catch_unwind(AssertUnwindSafe(decide)) {
             Ok(Some(Outcome::NeedBody)) => None,
             Ok(Some(Outcome::Decided { decision, retry })) => {
@@ -217,13 +212,13 @@ fn cut(items: &mut Vec<Item>, needy: &[Uid]) -> Option<Uid> {
 
 /// The store's memory with what the messages before in this batch wrote.
 struct Overlay {
-    store: Store,
+    store: Arc<StoreMemory>,
     written: Mutex<HashMap<(String, String), String>>,
 }
 
 impl Overlay {
-    fn new(store: Store) -> Self {
-        Self { store, written: Mutex::new(HashMap::new()) }
+    fn new(store: &Store) -> Self {
+        Self { store: store.memory(), written: Mutex::new(HashMap::new()) }
     }
 
     fn remember(&self, decision: &Decision) {
@@ -244,7 +239,7 @@ impl Memory for Overlay {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         match written.get(&(step.to_owned(), key.to_owned())) {
             Some(value) => (!value.is_empty()).then(|| value.clone()),
-            None => Memory::get(&self.store, account, step, key),
+            None => self.store.get(account, step, key),
         }
     }
 }

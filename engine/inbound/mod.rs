@@ -17,8 +17,8 @@ use crate::pipeline::Generation;
 use crate::store::{Change, Cursor, MessageRecord, State};
 
 mod decide;
-mod record;
 mod recognise;
+mod record;
 
 pub use record::{clause, did};
 
@@ -79,7 +79,7 @@ impl Line {
             let fetched = self.without_known(mailbox, selected.uidvalidity, fetched)?;
             let decided = self.decide(mailboxes, mailbox, &selected, fetched).await?;
             let reached = decided.cut_after.unwrap_or(last);
-            self.plan(&decided.records, &decided.states)?;
+            self.plan(&decided.records, decided.states).await?;
             let batch = Batch {
                 site: self.site(),
                 mailboxes: &mut *mailboxes,
@@ -91,7 +91,7 @@ impl Line {
             };
             let records = batch.perform().await?;
             let cursor = Cursor { uidvalidity: selected.uidvalidity, uid: reached };
-            self.settle(mailbox, records, Some(cursor), &mut tally)?;
+            self.settle(mailbox, records, Some(cursor), &mut tally).await?;
             above = reached;
         }
         Ok(tally)
@@ -112,7 +112,7 @@ impl Line {
             let (current, void): (Vec<_>, Vec<_>) = records
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
-            self.settle(&mailbox, record::void(void), None, &mut tally)?;
+            self.settle(&mailbox, record::void(void), None, &mut tally).await?;
             let batch = Batch {
                 site: self.site(),
                 mailboxes: &mut *mailboxes,
@@ -123,7 +123,7 @@ impl Line {
                 doubt: Doubt::Possible,
             };
             let records = batch.perform().await?;
-            self.settle(&mailbox, records, None, &mut tally)?;
+            self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
     }
@@ -146,9 +146,9 @@ impl Line {
                 .map(|record| record.key.uid)
                 .collect();
             let fetched = mailboxes.fetch(&uids, Extent::Headers).await?;
-            self.store.commit(&record::gone(&held, &fetched))?;
+            self.store.write(record::gone(&held, &fetched)).await?;
             let decided = self.decide(mailboxes, &mailbox, &selected, fetched).await?;
-            self.plan(&decided.records, &decided.states)?;
+            self.plan(&decided.records, decided.states).await?;
             let batch = Batch {
                 site: self.site(),
                 mailboxes: &mut *mailboxes,
@@ -159,7 +159,7 @@ impl Line {
                 doubt: Doubt::None,
             };
             let records = batch.perform().await?;
-            self.settle(&mailbox, records, None, &mut tally)?;
+            self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
     }
@@ -210,12 +210,12 @@ impl Line {
     }
 
     /// The plans, with what their steps remember and link, in one durable write.
-    fn plan(&self, records: &[MessageRecord], states: &[Change]) -> Result<()> {
+    async fn plan(&self, records: &[MessageRecord], states: Vec<Change>) -> Result<()> {
         let mut changes: Vec<Change> =
             records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
-        changes.extend(states.iter().cloned());
+        changes.extend(states);
         changes.extend(records.iter().flat_map(record::links));
-        self.store.commit(&changes)?;
+        self.store.write(changes).await?;
         for record in records {
             record::log_lines(&self.log, record);
         }
@@ -223,7 +223,7 @@ impl Line {
     }
 
     /// Writes down how a batch ended, moves the cursor past it, and tells.
-    fn settle(
+    async fn settle(
         &self,
         mailbox: &MailboxName,
         records: Vec<MessageRecord>,
@@ -243,7 +243,7 @@ impl Line {
             });
             changes.push(Change::Cursor { account, mailbox, cursor });
         }
-        self.store.commit(&changes)?;
+        self.store.write(changes).await?;
         for record in &records {
             match record.state {
                 State::Held => tally.held += 1,

@@ -47,11 +47,10 @@ impl Line {
 
 /// The same mailbox under an earlier UIDVALIDITY, and it was not moved away from there.
 fn renumbered(record: &MessageRecord, key: &MessageKey) -> bool {
-    let moved = record
-        .decision
-        .actions
-        .iter()
-        .any(|said| matches!(&said.action, Action::MoveTo { mailbox } if *mailbox != key.mailbox));
+    let moved =
+        record.decision.actions.iter().any(
+            |said| matches!(&said.action, Action::MoveTo { mailbox } if *mailbox != key.mailbox),
+        );
     record.key.mailbox == key.mailbox && record.key.uidvalidity != key.uidvalidity && !moved
 }
 

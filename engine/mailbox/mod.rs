@@ -11,6 +11,9 @@ use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
 pub mod imap;
 pub mod maildir;
+mod open;
+
+pub use open::open;
 
 /// What is known of a mailbox once it is selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +132,10 @@ pub trait Mailboxes: Send {
     /// Moves messages to another mailbox of the account. Atomic where the server can do UID MOVE;
     /// else copy, then `\Deleted` and UID EXPUNGE of these UIDs only.
     async fn move_to(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed>;
+
+    /// Whether [`Mailboxes::move_to`] is one atomic operation, so that a message still in its
+    /// source was not moved.
+    fn moves_atomically(&self) -> bool;
 
     /// Adds a message to a mailbox with its flags and received time; its UID where told.
     async fn append(

@@ -37,9 +37,9 @@ async fn copy(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Re
     match copied {
         Ok(landed) => {
             let done = batch.landed(group, target, &landed);
-            batch.mark(done)
+            batch.mark(done).await
         }
-        Err(error) => batch.refuse(group, error),
+        Err(error) => batch.refuse(group, error).await,
     }
 }
 
@@ -59,6 +59,6 @@ async fn without_found(
             rest.push(open);
         }
     }
-    batch.mark(done)?;
+    batch.mark(done).await?;
     Ok(rest)
 }

@@ -18,7 +18,7 @@ use crate::store::MarkOutcome;
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (name, group) in batch.open_by(target) {
         let Some(target) = batch.site.config.targets.get(&name) else {
-            batch.refuse(&group, no_such_target(&name))?;
+            batch.refuse(&group, no_such_target(&name)).await?;
             continue;
         };
         match target {
@@ -57,9 +57,9 @@ async fn into_maildir(
         match maildir::deliver(path, &base, &bytes, &flags, fetched.received_ms).await {
             Ok(()) => {
                 let note = format!("delivered to {name} as {base}");
-                batch.mark(vec![open.done(MarkOutcome::Done, note)])?;
+                batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
             }
-            Err(error) => batch.refuse(&[open], error)?,
+            Err(error) => batch.refuse(&[open], error).await?,
         }
     }
     Ok(())
@@ -73,7 +73,7 @@ async fn into_account(
 ) -> Result<()> {
     let config = batch.site.config;
     let Some(account) = config.accounts.get(account) else {
-        return batch.refuse(&group, no_such_target(account));
+        return batch.refuse(&group, no_such_target(account)).await;
     };
     let mut there = mailbox::open(account, &config.folder).await?;
     if !there.exists(mailbox).await? {
@@ -83,8 +83,7 @@ async fn into_account(
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let bytes = edited(batch, open, fetched.bytes);
         let like = Likeness { size: bytes.len() as u64, ..likeness(&batch.records[open.record]) };
-        let found = batch.doubt == Doubt::Possible
-            && !there.find(mailbox, &like).await?.is_empty();
+        let found = batch.doubt == Doubt::Possible && !there.find(mailbox, &like).await?.is_empty();
         let note = match found {
             true => format!("found in {}/{mailbox} after an interruption", account.name),
             false => format!("delivered to {}/{mailbox}", account.name),
@@ -93,7 +92,7 @@ async fn into_account(
             let flags = carried(&fetched.flags);
             append(there.as_mut(), mailbox, &bytes, &flags, fetched.received_ms).await?;
         }
-        batch.mark(vec![open.done(MarkOutcome::Done, note)])?;
+        batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
     }
     there.close().await
 }
@@ -114,7 +113,7 @@ async fn fetch(batch: &mut Batch<'_>, open: Open) -> Result<Option<Fetched>> {
     if fetched.is_none() {
         let note = format!("{} was no longer there", batch.here(open));
         let gone: Vec<Done> = vec![open.done(MarkOutcome::Gone, note)];
-        batch.mark(gone)?;
+        batch.mark(gone).await?;
     }
     Ok(fetched)
 }

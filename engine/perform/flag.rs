@@ -11,14 +11,12 @@ use crate::store::MarkOutcome;
 
 /// Performs every open change of flags, in the order additions, removals.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    let (permitted, refused): (Vec<_>, Vec<_>) = batch
-        .open_by(added)
-        .into_iter()
-        .partition(|(flag, _)| batch.selected.permits(flag));
+    let (permitted, refused): (Vec<_>, Vec<_>) =
+        batch.open_by(added).into_iter().partition(|(flag, _)| batch.selected.permits(flag));
     for (flag, group) in refused {
         let note = format!("the server does not store {flag} in {}", batch.mailbox);
         let done = group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect();
-        batch.mark(done)?;
+        batch.mark(done).await?;
     }
     for (flag, group) in permitted {
         store(batch, FlagChange::Add, &flag, &group).await?;
@@ -56,10 +54,10 @@ async fn store(
         Ok(()) => {
             let word = if change == FlagChange::Add { "set" } else { "cleared" };
             let note = format!("{flag} {word}");
-            batch.mark(
-                group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect(),
-            )
+            let done =
+                group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect();
+            batch.mark(done).await
         }
-        Err(error) => batch.refuse(group, error),
+        Err(error) => batch.refuse(group, error).await,
     }
 }

@@ -106,10 +106,7 @@ impl Batch<'_> {
     }
 
     /// Actions of records not held that have no mark yet, gathered by what `target` says.
-    fn open_by<T: Ord>(
-        &self,
-        target: impl Fn(&Action) -> Option<T>,
-    ) -> BTreeMap<T, Vec<Open>> {
+    fn open_by<T: Ord>(&self, target: impl Fn(&Action) -> Option<T>) -> BTreeMap<T, Vec<Open>> {
         let mut groups: BTreeMap<T, Vec<Open>> = BTreeMap::new();
         for (index, record) in self.records.iter().enumerate() {
             if record.state != State::Planned {
@@ -127,7 +124,7 @@ impl Batch<'_> {
     }
 
     /// Writes down what became of actions, with what landed in a mailbox of ours.
-    fn mark(&mut self, done: Vec<Done>) -> Result<()> {
+    async fn mark(&mut self, done: Vec<Done>) -> Result<()> {
         let at_ms = self.site.clock.now_ms();
         let mut changes = Vec::new();
         let mut touched = Vec::new();
@@ -146,14 +143,13 @@ impl Batch<'_> {
         }
         touched.sort_unstable();
         touched.dedup();
-        changes.extend(
-            touched.iter().map(|at| Change::Record(Box::new(self.records[*at].clone()))),
-        );
-        self.site.store.commit(&changes)
+        changes
+            .extend(touched.iter().map(|at| Change::Record(Box::new(self.records[*at].clone()))));
+        self.site.store.write(changes).await
     }
 
     /// Sorts an error of a whole group: for good, the messages are held; else it ends the batch.
-    fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
+    async fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
         if error.retry() == Retry::Later {
             return Err(error);
         }
@@ -168,7 +164,9 @@ impl Batch<'_> {
                 retry_at_ms: None,
             });
         }
-        self.mark(group.iter().map(|open| open.done(MarkOutcome::Failed, error.to_string())).collect())
+        let why = error.to_string();
+        let failed = group.iter().map(|open| open.done(MarkOutcome::Failed, why.clone()));
+        self.mark(failed.collect()).await
     }
 
     /// Sees that a target mailbox is there, making it where the account allows.

@@ -17,7 +17,7 @@ use crate::store::MarkOutcome;
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (target, group) in batch.open_by(target) {
         if target == *batch.mailbox {
-            stay(batch, &group)?;
+            stay(batch, &group).await?;
             continue;
         }
         let group = match batch.doubt {
@@ -38,9 +38,9 @@ fn target(action: &Action) -> Option<MailboxName> {
     }
 }
 
-fn stay(batch: &mut Batch<'_>, group: &[Open]) -> Result<()> {
+async fn stay(batch: &mut Batch<'_>, group: &[Open]) -> Result<()> {
     let note = format!("already in {}", batch.mailbox);
-    batch.mark(group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect())
+    batch.mark(group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect()).await
 }
 
 async fn relocate(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<()> {
@@ -51,9 +51,9 @@ async fn relocate(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -
     match moved {
         Ok(landed) => {
             let done = batch.landed(group, target, &landed);
-            batch.mark(done)
+            batch.mark(done).await
         }
-        Err(error) => batch.refuse(group, error),
+        Err(error) => batch.refuse(group, error).await,
     }
 }
 
@@ -91,6 +91,6 @@ async fn still_to_move(
             }
         }
     }
-    batch.mark(done)?;
+    batch.mark(done).await?;
     Ok(rest)
 }

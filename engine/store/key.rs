@@ -83,7 +83,7 @@ pub(super) fn indexes(record: &MessageRecord) -> Result<Vec<Vec<u8>>> {
     let state = match record.state {
         State::Planned => planned_of(&record.key.account)?,
         State::Held => HELD.to_vec(),
-        State::Settled | State::Released => DONE.to_vec(),
+        State::Settled | State::Released | State::Void => DONE.to_vec(),
     };
     let mut keys = vec![with_id(state, record.id), with_id(message(&record.key)?, record.id)];
     if let Some(id) = record.message_id.as_deref() {

@@ -10,7 +10,8 @@
 //! | *performed* | the record with a [`Mark`] for each action | nothing is left to do but to settle |
 //! | *settled* | [`State::Settled`]; the cursor has passed it | nothing |
 //! | *held* (beside them) | [`State::Held`] with a [`Hold`]: why and when next | it stays where it is, the cursor passes it, [`Store::held`] shows it |
-//! | *released* | [`State::Released`]: a person or a retry took it from *held* | its new decision is a new record of the same key |
+//! | *released* | [`State::Released`]: a person let a held message go | nothing |
+//! | *void* | [`State::Void`]: its key no longer names a message | nothing: if it still exists it is met again under its new key |
 //!
 //! # What makes this hold
 //!
@@ -29,7 +30,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 
 mod change;
@@ -54,8 +55,8 @@ use draft::Draft;
 
 /// The engine's memory on disk. Cheap to clone; all clones are the same store.
 ///
-/// Every call blocks on the disk, [`Store::commit`] for some milliseconds: in async code, call it
-/// through `spawn_blocking`.
+/// Every call blocks on the disk, [`Store::commit`] for some milliseconds: async code takes
+/// [`Store::write`].
 #[derive(Debug, Clone)]
 pub struct Store {
     disk: Arc<Disk>,
@@ -174,6 +175,28 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// The records of a Message-ID (without angle brackets), newest first, at most 100.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of_message_id(&self, message_id: &str) -> Result<Vec<MessageRecord>> {
+        let _whole = self.disk.reading();
+        let mut records = self.records(&self.disk.last_ids(&key::message_id(message_id), 100)?)?;
+        records.retain(|record| record.message_id.as_deref() == Some(message_id));
+        Ok(records)
+    }
+
+    /// [`Store::commit`] off the network threads.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn write(&self, changes: Vec<Change>) -> Result<()> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.commit(&changes))
+            .await
+            .map_err(|why| Error::temporary("write the store", why))?
     }
 
     /// The newest records, newest first.

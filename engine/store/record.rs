@@ -52,8 +52,10 @@ pub enum State {
     Settled,
     /// It waits for a person or for the next try.
     Held,
-    /// It was held and is decided anew under another record.
+    /// It was held, and a person let it go where it was.
     Released,
+    /// The message is no longer there under this key: it vanished, or UIDVALIDITY is new.
+    Void,
 }
 
 /// What became of one action of the plan.
