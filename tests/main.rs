@@ -4,6 +4,7 @@
 mod support;
 
 mod config_faults;
+mod flow;
 mod imap;
 mod maildir;
 mod message;
