@@ -4,6 +4,7 @@
 mod support;
 
 mod config_faults;
+mod examples;
 mod flow;
 mod imap;
 mod maildir;
@@ -11,6 +12,7 @@ mod message;
 mod plugin_faults;
 mod plugins;
 mod project_link;
+mod project_mailbox;
 mod script_faults;
 mod scripts;
 mod store;

@@ -92,6 +92,7 @@ impl Served {
             () = self.stop.cancelled() => return Ok(Ended::Stopped),
         };
         loop {
+            open.watched = self.watched(open.mailboxes.as_mut(), &mut open.missing).await?;
             open.look(self).await?;
             let next_look = Instant::now() + self.line.account.poll;
             while Instant::now() < next_look {
@@ -118,24 +119,27 @@ impl Served {
     async fn open(&self) -> Result<Open> {
         self.state("connecting");
         let mut mailboxes = mailbox::open(&self.line.account, &self.line.config.folder).await?;
-        let watched = self.watched(mailboxes.as_mut()).await?;
+        let mut missing = HashSet::new();
+        let watched = self.watched(mailboxes.as_mut(), &mut missing).await?;
         let mut known: HashSet<MailboxName> = watched.iter().cloned().collect();
         let tally = self.line.resume(mailboxes.as_mut(), &mut known).await?;
         self.status.add(&self.line.name, tally);
-        self.status.change(&self.line.name, |status| {
-            status.mailboxes = watched.iter().map(ToString::to_string).collect();
-        });
         let (account, count) = (self.line.name.clone(), watched.len());
         self.line.log.say(&Event::Connected { account, mailboxes: count });
-        Ok(Open { mailboxes, watched, known })
+        Ok(Open { mailboxes, watched, known, missing })
     }
 
-    /// The mailboxes to watch that are there, each once, in the order of the configuration.
-    async fn watched(&self, mailboxes: &mut dyn Mailboxes) -> Result<Vec<MailboxName>> {
+    /// The mailboxes to watch that are there, each once, in the order of the configuration. One
+    /// that is missing is told once.
+    async fn watched(
+        &self,
+        mailboxes: &mut dyn Mailboxes,
+        missing: &mut HashSet<MailboxName>,
+    ) -> Result<Vec<MailboxName>> {
         let mut watched = Vec::new();
         for watch in &self.line.account.watch {
             let below = mailboxes.list_below(&watch.mailbox).await?;
-            if below.is_empty() {
+            if below.is_empty() && missing.insert(watch.mailbox.clone()) {
                 let name = &self.line.name;
                 let text = format!("{name}: watched mailbox {} does not exist", watch.mailbox);
                 self.line.log.say(&Event::Warning { text });
@@ -147,6 +151,9 @@ impl Served {
                 }
             }
         }
+        self.status.change(&self.line.name, |status| {
+            status.mailboxes = watched.iter().map(ToString::to_string).collect();
+        });
         if watched.is_empty() {
             let what = format!("watch account {}", self.line.name);
             return Err(Error::permanent(what, "none of its watched mailboxes exists")
@@ -210,6 +217,8 @@ struct Open {
     mailboxes: Box<dyn Mailboxes>,
     watched: Vec<MailboxName>,
     known: HashSet<MailboxName>,
+    /// Watched mailboxes whose absence was told.
+    missing: HashSet<MailboxName>,
 }
 
 impl Open {

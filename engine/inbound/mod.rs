@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{Account, Config};
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::mail::{MailboxName, Uid, UidValidity};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
 use crate::maillog::{Event, Maillog};
@@ -108,7 +108,9 @@ impl Line {
     ) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, records) in by_mailbox(self.store.unsettled(&self.name)?) {
-            let selected = mailboxes.select(&mailbox).await?;
+            let Some(selected) = self.select(mailboxes, &mailbox, &records).await? else {
+                continue;
+            };
             let (current, void): (Vec<_>, Vec<_>) = records
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
@@ -139,7 +141,7 @@ impl Line {
     ) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, held) in by_mailbox(self.due()?) {
-            let selected = mailboxes.select(&mailbox).await?;
+            let Some(selected) = self.select(mailboxes, &mailbox, &held).await? else { continue };
             let uids: Vec<Uid> = held
                 .iter()
                 .filter(|record| record.key.uidvalidity == selected.uidvalidity)
@@ -175,6 +177,25 @@ impl Line {
             .filter(|record| record.key.account == self.name)
             .filter_map(|record| record.hold.as_ref()?.retry_at_ms)
             .min())
+    }
+
+    /// Selects the mailbox of these records; where it is gone for good, so are they.
+    async fn select(
+        &self,
+        mailboxes: &mut dyn Mailboxes,
+        mailbox: &MailboxName,
+        records: &[MessageRecord],
+    ) -> Result<Option<Selected>> {
+        match mailboxes.select(mailbox).await {
+            Ok(selected) => Ok(Some(selected)),
+            Err(error) if error.retry() == Retry::Never => {
+                let text = format!("{}: {error}; what was open there is void", self.name);
+                self.log.say(&Event::Warning { text });
+                self.store.write(record::gone(records, &[])).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn due(&self) -> Result<Vec<MessageRecord>> {

@@ -17,8 +17,11 @@ pub struct Sample {
 }
 
 /// Projects of the table, with their mailboxes.
-pub const PROJECTS: [(&str, &str); 3] =
-    [("T-071", "Projekte/T-071 Grün"), ("T-072", "Projekte/T-072"), ("B-9", "Projekte/B-9 \"Süd\"")];
+pub const PROJECTS: [(&str, &str); 3] = [
+    ("T-071", "Projekte/T-071 Grün"),
+    ("T-072", "Projekte/T-072"),
+    ("B-9", "Projekte/B-9 \"Süd\""),
+];
 
 /// Makes `count` samples for `sources` mailboxes.
 pub fn samples(count: usize, sources: usize) -> Vec<Sample> {
@@ -46,8 +49,10 @@ fn sample(number: usize, sources: usize) -> Sample {
         number % 60
     );
     if receipt {
-        header += ["Disposition-Notification-To: absender@firma.example\r\n",
-            "Return-Receipt-To:\r\n absender@firma.example\r\n"][number / 10 % 2];
+        header += [
+            "Disposition-Notification-To: absender@firma.example\r\n",
+            "Return-Receipt-To:\r\n absender@firma.example\r\n",
+        ][number / 10 % 2];
     }
     let bytes = format!("{header}{}", body(kind, &token)).into_bytes();
     Sample { token, source: number % sources, target, receipt, bytes }
@@ -89,19 +94,35 @@ fn encode(subject: &str, kind: usize) -> String {
 }
 
 fn body(kind: usize, token: &str) -> String {
-    let plain = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
+    let plain =
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
     let html = "Content-Type: text/html; charset=utf-8\r\n\r\n";
     match kind {
         1 => format!("In-Reply-To: <unbekannt@firma.example>\r\n{plain}Grüße\r\n\r\n> {token}\r\n"),
         2 => format!("{html}<p>Schöne Grüße {token}</p>\r\n"),
         3 => multipart("mixed", &[format!("{plain}{token}"), attachment()]),
-        4 => multipart("alternative", &[format!("{plain}{token}"), format!("{html}<b>{token}</b>")]),
-        5 => report("delivery-status", "message/delivery-status",
-            "Reporting-MTA: dns; firma.example\r\n\r\nFinal-Recipient: rfc822; x@firma.example\r\nAction: failed\r\nStatus: 5.1.1"),
-        6 => report("disposition-notification", "message/disposition-notification",
-            "Final-Recipient: rfc822; x@firma.example\r\nDisposition: manual-action/MDN-sent-manually; displayed"),
-        9 => multipart("alternative", &[format!("{plain}{token}"), format!(
-            "Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nUID:{token}\r\nEND:VEVENT\r\nEND:VCALENDAR")]),
+        4 => {
+            multipart("alternative", &[format!("{plain}{token}"), format!("{html}<b>{token}</b>")])
+        }
+        5 => report(
+            "delivery-status",
+            "message/delivery-status",
+            "Reporting-MTA: dns; firma.example\r\n\r\nFinal-Recipient: rfc822; x@firma.example\r\nAction: failed\r\nStatus: 5.1.1",
+        ),
+        6 => report(
+            "disposition-notification",
+            "message/disposition-notification",
+            "Final-Recipient: rfc822; x@firma.example\r\nDisposition: manual-action/MDN-sent-manually; displayed",
+        ),
+        9 => multipart(
+            "alternative",
+            &[
+                format!("{plain}{token}"),
+                format!(
+                    "Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nUID:{token}\r\nEND:VEVENT\r\nEND:VCALENDAR"
+                ),
+            ],
+        ),
         _ => format!("{plain}{token}\r\nGrüße vom Bau\r\n"),
     }
 }

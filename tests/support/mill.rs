@@ -26,17 +26,24 @@ pub fn plugins() -> PathBuf {
 /// A folder with a configuration, and the shipped scripts and plugins beside it.
 pub struct Mill {
     folder: TempDir,
+    env: Vec<(&'static str, &'static str)>,
 }
 
 impl Mill {
     /// A mill with this `mailmill.toml`; scripts and plugins of the tree lie in its folders.
     pub fn new(config: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("mill").tempdir_in("/tmp").unwrap();
-        let mill = Self { folder };
+        let mill = Self { folder, env: Vec::new() };
         mill.write("mailmill.toml", config);
         copy_all(&root().join("scripts"), &mill.path("scripts"), "rhai");
         copy_all(&plugins(), &mill.path("plugins"), "wasm");
         mill
+    }
+
+    /// This mill with a variable in its environment.
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
     }
 
     /// A path in its folder.
@@ -104,7 +111,7 @@ impl Mill {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailmill"));
-        command.args(args).current_dir(self.folder.path());
+        command.args(args).current_dir(self.folder.path()).envs(self.env.iter().copied());
         command
     }
 }
@@ -149,6 +156,22 @@ impl Running {
     #[track_caller]
     pub fn wait_event(&mut self, kind: &str) -> Value {
         self.wait_for(kind, |event| event["event"] == kind)
+    }
+
+    /// Waits until every account is in this state.
+    #[track_caller]
+    pub fn wait_for_status(&self, state: &str, mill: &Mill) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = mill.call(&["status", "--json"]).stdout;
+            let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+            let accounts = answer["engine"]["accounts"].as_object().cloned().unwrap_or_default();
+            if !accounts.is_empty() && accounts.values().all(|account| account["state"] == state) {
+                return;
+            }
+            assert!(Instant::now() < until, "the accounts are not {state}: {answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The process.
