@@ -446,8 +446,11 @@ fn what_was_acknowledged_survives_kill_9_and_batches_stay_whole() {
 fn commit_until_killed(folder: &Path, seed: u64) -> u64 {
     let mut child = start_child("store::child_commits_until_killed", folder);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let acks =
-        lines.by_ref().map(Result::unwrap).filter_map(ack).take(1 + (seed >> 33) as usize % 12);
+    let acks = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .filter_map(|line| ack(&line))
+        .take(1 + (seed >> 33) as usize % 12);
     let mut last = acks.last().unwrap();
     // Anywhere within the next commit, not right after an answer.
     for _ in 0..(seed >> 40) % 400_000 {
@@ -455,13 +458,13 @@ fn commit_until_killed(folder: &Path, seed: u64) -> u64 {
     }
     child.kill().unwrap();
     for line in lines {
-        last = line.ok().and_then(ack).unwrap_or(last);
+        last = line.ok().and_then(|line| ack(&line)).unwrap_or(last);
     }
     child.wait().unwrap();
     last
 }
 
-fn ack(line: String) -> Option<u64> {
+fn ack(line: &str) -> Option<u64> {
     line.strip_prefix("ack ")?.parse().ok()
 }
 
@@ -504,7 +507,7 @@ fn a_damaged_store_is_an_error_or_whole_and_never_a_panic() {
     }
     let size = fs::metadata(original.path().join("db")).unwrap().len();
     let size = usize::try_from(size).unwrap();
-    let certain: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+    let certain: [(&str, Damage); 5] = [
         ("emptied", &|db| db.clear()),
         ("cut in half", &|db| db.truncate(size / 2)),
         ("cut to a tenth", &|db| db.truncate(size / 10)),
@@ -527,8 +530,11 @@ fn a_damaged_store_is_an_error_or_whole_and_never_a_panic() {
     check_honest(original.path(), "cut by a byte", &|db| db.truncate(size - 1));
 }
 
+/// What is done to the bytes of the database.
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// Every record is there as it was written, or is an error: never another, never silently gone.
-fn check_honest(original: &Path, what: &str, damage: &dyn Fn(&mut Vec<u8>)) {
+fn check_honest(original: &Path, what: &str, damage: Damage) {
     let Ok((_folder, store)) = open_damaged(original, damage) else { return };
     for id in 1..=100 {
         match store.record(id) {
@@ -540,7 +546,7 @@ fn check_honest(original: &Path, what: &str, damage: &dyn Fn(&mut Vec<u8>)) {
 
 fn open_damaged(
     original: &Path,
-    damage: &dyn Fn(&mut Vec<u8>),
+    damage: Damage,
 ) -> mailmill::error::Result<(tempfile::TempDir, Store)> {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(original, folder.path());
