@@ -66,7 +66,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let generation = match Generation::load(&config) {
+    let loaded = match &args.step {
+        Some(step) => Generation::load_with_step(&config, step),
+        None => Generation::load(&config),
+    };
+    let generation = match loaded {
         Ok(generation) => generation,
         Err(faults) => {
             let _ = writeln!(output.err, "{faults}");
@@ -137,7 +141,7 @@ impl<'a> Trial<'a> {
         let message = Arc::new(Message::whole(read(file)?));
         let decision = self.decide(&message)?;
         let written = match &self.args.output {
-            Some(folder) => Some(self.write(folder, file, message, &decision)?),
+            Some(folder) => Some(self.write(folder, file, &message, &decision)?),
             None => None,
         };
         Ok((decision, written))
@@ -176,7 +180,7 @@ impl<'a> Trial<'a> {
         &self,
         folder: &Path,
         file: &Path,
-        message: Arc<Message>,
+        message: &Message,
         decision: &Decision,
     ) -> Result<PathBuf> {
         let name = file.file_name().unwrap_or("message.eml".as_ref());

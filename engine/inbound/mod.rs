@@ -23,7 +23,7 @@ mod record;
 pub use record::{clause, did};
 
 /// Messages of one batch.
-const BATCH: usize = 200;
+const BATCH: usize = 500;
 
 /// Everything the line of one account needs.
 #[derive(Clone)]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Mailboxes, imap, maildir};
+use super::maildir::MaildirMailboxes;
+use super::{Mailboxes, imap};
 use crate::config::{Account, Source};
 use crate::error::Result;
 
@@ -21,6 +22,6 @@ pub async fn open(account: &Account, folder: &Path) -> Result<Box<dyn Mailboxes>
             }
             Ok(Box::new(session))
         }
-        Source::Maildir { path } => Ok(Box::new(maildir::open(path, account.max_size)?)),
+        Source::Maildir { path } => Ok(Box::new(MaildirMailboxes::open(path, account.max_size)?)),
     }
 }

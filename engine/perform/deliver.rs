@@ -10,7 +10,8 @@ use super::{Batch, Done, Doubt, Open, delivery_name, likeness};
 use crate::config::Target;
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message};
-use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes, maildir};
+use crate::mailbox::maildir::{self, Attempt, Delivered};
+use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes};
 use crate::pipeline::{Action, Recorded};
 use crate::store::MarkOutcome;
 
@@ -54,8 +55,17 @@ async fn into_maildir(
         let bytes = edited(batch, open, fetched.bytes);
         let base = delivery_name(&batch.records[open.record].key, open.action);
         let flags = carried(&fetched.flags);
-        match maildir::deliver(path, &base, &bytes, &flags, fetched.received_ms).await {
-            Ok(()) => {
+        let attempt = match batch.doubt {
+            Doubt::None => Attempt::First,
+            Doubt::Possible => Attempt::Again,
+        };
+        let (path, file, received) = (path.to_owned(), base.clone(), fetched.received_ms);
+        let write = move || maildir::deliver(&path, &file, &bytes, &flags, received, attempt);
+        let delivered = tokio::task::spawn_blocking(write)
+            .await
+            .map_err(|why| Error::temporary(format!("deliver to {name}"), why))?;
+        match delivered {
+            Ok(Delivered::Now | Delivered::Before) => {
                 let note = format!("delivered to {name} as {base}");
                 batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
             }

@@ -267,6 +267,11 @@ impl Mailboxes for MaildirMailboxes {
         .await
     }
 
+    /// A move is a rename.
+    fn moves_atomically(&self) -> bool {
+        true
+    }
+
     async fn append(
         &mut self,
         mailbox: &MailboxName,
