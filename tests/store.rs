@@ -233,7 +233,7 @@ fn people_find_a_message_by_id_or_message_id() {
 #[test]
 fn memory_is_kept_by_account_step_and_key_and_emptied_by_an_empty_value() {
     let (_folder, store) = opened();
-    let long = "ä".repeat(2_000) + &"y".repeat(5_000);
+    let long = "ä".repeat(2_000) + "y".repeat(5_000).as_str();
     store.commit(&[remember("a", "1"), remember("b", &long), remember("", "empty key")]).unwrap();
     let memory = store.memory();
     assert_eq!(memory.get("smartcity", "count", "a").as_deref(), Some("1"));
