@@ -44,7 +44,7 @@ fn json_has_the_keys_of_the_contract_in_order() {
     assert_eq!(attachment["name"], "Übersicht der Pläne für Köln.pdf");
     assert_eq!(
         attachment["sha256"],
-        "de73e9ca5a5b3b20f2c1fc3e9a4d8ee5b8c5fea7d0b1b8a3ff6f3ab9e1a8c0de"
+        "e5f4c38e97f9ad64d0f8eb62574c2ed0de9149023da1b5599e36f79d558ba4f1"
     );
 }
 

@@ -48,6 +48,7 @@ struct Random(u64);
 
 impl Random {
     /// A stream whose seed is printed when the test fails. `MAILMILL_SEED` repeats one.
+    #[allow(clippy::print_stdout, reason = "the test harness shows it where the test fails")]
     fn new() -> Self {
         let given = std::env::var("MAILMILL_SEED").ok().and_then(|seed| seed.parse().ok());
         let clock = || {

@@ -157,6 +157,7 @@ fn automatic_mail_is_told_by_many_habits() {
     is_auto("Return-Path: <a@b.de>", false);
     is_auto("From: NoReply+17@example.com", true);
     is_auto("From: noreplyfrank@example.com", false);
+    is_auto("From: shop-noreply@example.com", true);
     is_auto("X-Loop: 1", true);
     is_auto("Content-Type: multipart/report; report-type=x", true);
 }
