@@ -4,7 +4,6 @@
 //! mail-parser.
 
 pub mod address;
-pub mod edit;
 pub mod flag;
 pub mod guard;
 pub mod key;
@@ -12,6 +11,23 @@ pub mod message;
 pub mod receipt;
 pub mod report;
 pub mod thread;
+
+mod address_list;
+mod body;
+mod charset;
+mod content;
+mod edit;
+mod encode;
+mod field;
+mod html;
+mod id;
+mod kind;
+mod parameter;
+mod protection;
+mod source;
+mod structure;
+mod transfer;
+mod word;
 
 pub use address::Address;
 pub use flag::Flag;
