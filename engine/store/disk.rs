@@ -3,7 +3,8 @@
 //!
 //! sled 0.34 is trusted with little. Its `flush` leaves the file's metadata and the drive's cache
 //! alone, so the data file is synced over a handle of our own. It panics on some damaged files;
-//! each call into it is fenced. It takes a cut file for a crash; see [`super::witness`].
+//! each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
+//! for something never written ([`super::seal`]).
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -16,7 +17,7 @@ use super::draft::Writes;
 use super::fence::fenced;
 use super::lock::Lock;
 use super::witness::{Witness, advice};
-use super::{key, value};
+use super::{key, seal, value};
 use crate::error::{Context, Error, Result};
 
 /// How long a sled of this process that was just dropped may still hold its file.
@@ -31,6 +32,8 @@ pub(super) struct Disk {
     whole: RwLock<()>,
     /// The last batch that was applied.
     applied: AtomicU64,
+    /// Over what the last batch left; changed under [`Disk::writing`] only.
+    seal: AtomicU64,
     /// The last batch known to survive a loss of power; its lock is held during the sync.
     durable: Mutex<u64>,
     next_id: AtomicU64,
@@ -52,13 +55,18 @@ impl Disk {
         let lock = Lock::take(folder)?;
         remove_torn_snapshots(folder).or_later(what)?;
         let tree = open_sled(folder)?;
-        let number = |key| match fenced(|| tree.get(key)) {
-            Ok(Some(bytes)) => Ok(value::numbered(&bytes)?.0),
-            Ok(None) => Ok(0),
-            Err(why) => Err(Error::permanent(what(), why).next(advice(folder))),
+        let damaged = |why| Error::permanent(what(), why).next(advice(folder));
+        let number = |key| match fenced(|| tree.get(key)).map_err(damaged)? {
+            Some(bytes) => value::numbered(&bytes).map(|(number, _)| number),
+            None => Ok(0),
         };
         let (applied, highest) = (number(key::SEQUENCE)?, number(key::HIGHEST)?);
         let witness = Witness::hear(folder, applied)?;
+        let left_out = [key::SEAL.as_slice(), &key::SEQUENCE];
+        let seal = fenced(|| seal::over(tree.iter(), &left_out)).map_err(damaged)?;
+        if seal != number(key::SEAL)? {
+            return Err(damaged("it is damaged (some of what was written is missing)".into()));
+        }
         let data = File::open(folder.join("db")).or_later(what)?;
         data.sync_all().or_later(what)?;
         // The names of sled's files, and of the folder itself.
@@ -72,6 +80,7 @@ impl Disk {
             witness,
             whole: RwLock::new(()),
             applied: AtomicU64::new(applied),
+            seal: AtomicU64::new(seal),
             durable: Mutex::new(applied),
             next_id: AtomicU64::new(highest.saturating_add(1)),
             broken: AtomicBool::new(false),
@@ -93,15 +102,20 @@ impl Disk {
     /// Applies a batch under [`Disk::writing`] and gives its number in sequence.
     pub(super) fn apply(&self, writes: Writes) -> Result<u64> {
         let sequence = self.applied.load(Ordering::Acquire) + 1;
+        let mut seal = self.seal.load(Ordering::Acquire);
         let mut batch = sled::Batch::default();
         for (key, value) in writes {
+            seal ^= self.get(&key)?.map_or(0, |old| seal::share(&key, &old));
+            seal ^= value.as_ref().map_or(0, |new| seal::share(&key, new));
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
             }
         }
         batch.insert(&key::SEQUENCE, value::number(sequence));
+        batch.insert(&key::SEAL, value::number(seal));
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
+        self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
         Ok(sequence)
     }

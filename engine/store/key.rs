@@ -14,6 +14,8 @@ const MAX_NAME: usize = 1024;
 
 /// The commits so far: a number.
 pub(super) const SEQUENCE: [u8; 2] = *b"ms";
+/// The seal over all keys but this and [`SEQUENCE`]: a number.
+pub(super) const SEAL: [u8; 2] = *b"mx";
 /// The highest record id ever committed: a number.
 pub(super) const HIGHEST: [u8; 2] = *b"mi";
 /// The newest generation: its number and digest.

@@ -42,6 +42,7 @@ mod links;
 mod lock;
 mod memory;
 mod record;
+mod seal;
 mod value;
 mod witness;
 
