@@ -18,7 +18,7 @@ pub async fn open(account: &Account, folder: &Path) -> Result<Box<dyn Mailboxes>
             let mut session =
                 imap::connect(settings, &secret, account.deadline, account.max_size).await?;
             if !account.idle {
-                session.idle_with(imap::Idling::Poll);
+                session.wait_by(imap::WaitBy::Noop);
             }
             Ok(Box::new(session))
         }
