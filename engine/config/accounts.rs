@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::overlap::Watched;
 use super::page::{At, quoted};
-use super::reader::{Reader, Shape, Value, kind};
+use super::reader::{REMOVE, Reader, Shape, Value, kind};
 use super::{Account, After, Source, Watch, imap};
 use crate::mail::MailboxName;
 
@@ -30,15 +30,24 @@ static ACCOUNT: Shape = Shape {
         ("ca", "\"corp-ca.pem\""),
         ("tls", "\"none\""),
     ],
-    later: &["smtp", "outbound", "quota_warn", "rewrite"],
+    later: &[("smtp", REMOVE), ("outbound", REMOVE), ("quota_warn", REMOVE), ("rewrite", REMOVE)],
+    example: "{ maildir = \"maildir\", inbound = \"project-mail\" }",
 };
 
-static WATCH: Shape =
-    Shape { keys: &[("mailbox", "\"INBOX\""), ("subfolders", "true")], later: &[] };
+static WATCH: Shape = Shape {
+    keys: &[("mailbox", "\"INBOX\""), ("subfolders", "true")],
+    later: &[],
+    example: "{ mailbox = \"INBOX\" }",
+};
 
-static AFTER: Shape = Shape { keys: &[("move", "\"Archive\""), ("delete", "\"2d\"")], later: &[] };
-
-const NOT_YET: &str = "deleting from the server comes with retention; use { move = … } or \"keep\"";
+static AFTER: Shape = Shape {
+    keys: &[("move", "\"Archive\"")],
+    later: &[(
+        "delete",
+        "deleting from the server comes with retention; use { move = … } or \"keep\"",
+    )],
+    example: "{ move = \"Archive\" }",
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -168,11 +177,8 @@ fn after(account: &Reader<'_>) -> After {
 
 fn after_table(account: &Reader<'_>, found: Value<'_>) -> Option<MailboxName> {
     let reader = Reader::table(account.page, "`after`", (found.at, found), &AFTER)?;
-    if reader.has("delete") {
-        let what = "`delete` is not supported by this version yet";
-        reader.page.fault(reader.key_at("delete"), what, NOT_YET);
-        return None;
+    if !reader.has("delete") {
+        reader.require("move");
     }
-    reader.require("move");
     reader.mailbox("move")
 }

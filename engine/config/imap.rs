@@ -10,8 +10,11 @@ use super::reader::{Reader, Shape, Value, kind};
 use super::secret::Source;
 use super::{Imap, Security, mask};
 
-static LOGIN: Shape =
-    Shape { keys: &[("user", "\"anna@example.com\""), ("password", EXAMPLE)], later: &["oauth2"] };
+static LOGIN: Shape = Shape {
+    keys: &[("user", "\"anna@example.com\""), ("password", EXAMPLE)],
+    later: &[("oauth2", "log in with an app password: password = { env = \"ANNA_PASSWORD\" }")],
+    example: "{ user = \"anna@example.com\", password = { env = \"ANNA_PASSWORD\" } }",
+};
 
 static PASSWORD: Shape = Shape {
     keys: &[
@@ -20,6 +23,7 @@ static PASSWORD: Shape = Shape {
         ("command", "[\"pass\", \"show\", \"mail/anna\"]"),
     ],
     later: &[],
+    example: EXAMPLE,
 };
 
 const EXAMPLE: &str = "{ env = \"ANNA_PASSWORD\" }";
@@ -101,16 +105,22 @@ pub(super) fn is_loopback(host: &str) -> bool {
 }
 
 fn security(account: &Reader<'_>, server: &Server) -> Security {
-    let Some(()) = account.word("tls", &[("none", ())]) else { return server.security };
-    let at = account.key_at("tls");
+    let Some(tls) = account.text("tls") else { return server.security };
+    let fault = |what: String, help: &str| account.page.fault(tls.at, what, help);
+    if tls.value != "none" {
+        let help =
+            "remove it: imaps:// means TLS, imap:// means STARTTLS; only \"none\" can be said";
+        fault(format!("`tls` cannot be {}", quoted(tls.value)), help);
+        return server.security;
+    }
     if server.security == Security::Implicit {
-        let what = "`tls = \"none\"` contradicts imaps://";
-        account.page.fault(at, what, "remove it");
+        fault("`tls = \"none\"` contradicts imaps://".into(), "remove it, or write imap://");
     } else if !is_loopback(&server.host) {
-        let what =
-            format!("`tls = \"none\"` would send the password in the clear to {}", server.host);
         let help = "remove it: imap:// then requires STARTTLS; only a loopback host may do without";
-        account.page.fault(at, what, help);
+        fault(
+            format!("`tls = \"none\"` would send the password in the clear to {}", server.host),
+            help,
+        );
     }
     Security::None
 }
@@ -118,6 +128,7 @@ fn security(account: &Reader<'_>, server: &Server) -> Security {
 fn ca(account: &Reader<'_>, security: Option<Security>) -> Option<PathBuf> {
     if security == Some(Security::None) {
         account.refuse(&["ca"], "there is no TLS");
+        return None;
     }
     let text = account.text("ca")?;
     let path = account.page.path(text.value);

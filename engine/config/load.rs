@@ -9,7 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use toml::de::DeTable;
 
 use super::page::{Page, Privacy};
-use super::reader::{Reader, Shape};
+use super::reader::{REMOVE, Reader, Shape};
 use super::{Config, Engine, accounts, mask, overlap, pipelines, places};
 use crate::fault::{Fault, Faults, position};
 
@@ -24,7 +24,8 @@ static FILE: Shape = Shape {
         ("tables", "{ NAME = { … } }"),
         ("targets", "{ NAME = { … } }"),
     ],
-    later: &["submission", "users", "oauth2"],
+    later: &[("submission", REMOVE), ("users", REMOVE), ("oauth2", REMOVE)],
+    example: "",
 };
 
 static ENGINE: Shape = Shape {
@@ -35,6 +36,7 @@ static ENGINE: Shape = Shape {
         ("templates", "\"templates\""),
     ],
     later: &[],
+    example: "{ data = \"data\" }",
 };
 
 /// See [`Config::read`].
@@ -107,19 +109,27 @@ fn syntax(page: &Page<'_>, text: &str, errors: &[toml::de::Error]) {
     for (at, message) in found.into_iter().take(20) {
         let (line, _) = position(text, at);
         if last.replace(line) != Some(line) {
-            page.fault(at, format!("this is no TOML: {message}"), syntax_help(message));
+            let (what, help) = syntax_words(message);
+            page.fault(at, what, help);
         }
     }
 }
 
-fn syntax_help(message: &str) -> &'static str {
-    match message {
-        _ if message.contains("string") => {
-            "close the string on its line; a backslash is written \\\\, or the string in '…'"
-        }
-        _ if message.contains("duplicate") => "a key stands once: remove or rename one of them",
-        _ => "a line is `key = value` or `[section]`; texts stand in \"quotes\"",
+/// The parser guesses what a bare word was to be; what a person forgot is its quotes.
+fn syntax_words(message: &str) -> (String, &'static str) {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["float", "integer", "boolean", "datetime", "date-time"]) {
+        let help = "put a text in quotes: key = \"text\"";
+        return ("this is no TOML value".into(), help);
     }
+    let help = if has(&["string"]) {
+        "close the string on its line; a backslash is written \\\\, or the string in '…'"
+    } else if has(&["duplicate"]) {
+        "a key or section stands once: remove or rename one of them"
+    } else {
+        "a line is `key = value` or `[section]`; texts stand in \"quotes\""
+    };
+    (format!("this is no TOML: {message}"), help)
 }
 
 /// Reads the file with whether others can read it, too.

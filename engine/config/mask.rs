@@ -66,7 +66,7 @@ fn in_table(table: &DeTable<'_>, around: Around, spans: &mut Vec<Range<usize>>) 
             (_, Around::Login, "user" | "oauth2") => {}
             (_, Around::Password, "file" | "command") => {}
             (DeValue::String(text), Around::Password, "env") if is_variable(text) => {}
-            _ if within == Around::Password => spans.push(value.span()),
+            _ if within != Around::Nothing => spans.push(value.span()),
             (DeValue::Array(list), ..) => {
                 let tables = list.iter().filter_map(|value| value.get_ref().as_table());
                 tables.for_each(|table| in_table(table, within, spans));
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn offsets_and_columns_stand() {
-        let text = "login = { password = \"h\u{e4}\u{20ac}\u{1f600}\", x = 1 }";
-        assert_eq!(masked(text).find("x = 1"), text.find("x = 1"));
+        let text = "login = { password = \"h\u{e4}\u{20ac}\u{1f600}\", user = 1 }";
+        assert_eq!(masked(text).find("user = 1"), text.find("user = 1"));
     }
 }

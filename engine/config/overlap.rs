@@ -2,6 +2,7 @@
 //! same message would each believe it is theirs to move.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 
 use super::page::{At, Page};
 use super::{Account, Imap, Source, Watch, imap};
@@ -19,12 +20,24 @@ impl Watched {
         let store = match &account.source {
             Source::Imap(imap) => same_server(imap),
             Source::Maildir { path } => {
-                let path = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
-                format!("{path:?}")
+                format!("maildir {:?}", std::fs::canonicalize(path).unwrap_or_else(|_| plain(path)))
             }
         };
         Self { account: account.name.clone(), store, entry }
     }
+}
+
+/// A path that need not be there yet, without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.into()).components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
 }
 
 /// The standard ports lead to the same server.

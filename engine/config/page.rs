@@ -77,8 +77,8 @@ impl<'a> Page<'a> {
         self.note(at, Ground::Missing, what.into(), help.into());
     }
 
-    /// Notes that a name is not among those defined: `kind` says what it should name, `where_` where
-    /// such are defined.
+    /// Notes that a name is not among those defined: what it should name, and the section that
+    /// defines such.
     pub(super) fn undefined<'n>(
         &self,
         name: At<&str>,
@@ -89,8 +89,8 @@ impl<'a> Page<'a> {
         let help = match nearest(name.value, known.clone()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => match listed(known) {
-                list if list.is_empty() => format!("define it as [{section}.{}]", key(name.value)),
-                list => format!("define it as [{section}.{}]; there are: {list}", key(name.value)),
+                list if list.is_empty() => format!("define it under [{section}.…]"),
+                list => format!("define it under [{section}.…], or name one of: {list}"),
             },
         };
         self.missing(name.at, what, help);
@@ -151,10 +151,4 @@ pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
         names[30] = "…";
     }
     names.join(", ")
-}
-
-/// A name as a TOML key.
-fn key(name: &str) -> String {
-    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if name.bytes().all(bare) { name.into() } else { quoted(name) }
 }

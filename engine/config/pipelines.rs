@@ -13,6 +13,7 @@ use crate::pipeline::OnError;
 static PIPELINE: Shape = Shape {
     keys: &[("steps", "[{ script = \"route\" }, { plugin = \"project-link\" }]")],
     later: &[],
+    example: "{ steps = [{ script = \"route\" }] }",
 };
 
 static STEP: Shape = Shape {
@@ -23,6 +24,7 @@ static STEP: Shape = Shape {
         ("on_error", "\"hold\""),
     ],
     later: &[],
+    example: "{ script = \"route\" }",
 };
 
 static ON_ERROR: [(&str, OnError); 3] =

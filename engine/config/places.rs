@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Reader, Shape};
+use super::reader::{REMOVE, Reader, Shape};
 use super::{Table, Target};
 
-static TABLE: Shape =
-    Shape { keys: &[("file", "\"projects.csv\""), ("key", "\"code\"")], later: &[] };
+static TABLE: Shape = Shape {
+    keys: &[("file", "\"projects.csv\""), ("key", "\"code\"")],
+    later: &[],
+    example: "{ file = \"projects.csv\", key = \"code\" }",
+};
 
 static TARGET: Shape = Shape {
     keys: &[("maildir", "\"archive\""), ("account", "\"other\""), ("mailbox", "\"INBOX\"")],
-    later: &["command", "url", "http"],
+    later: &[("command", REMOVE), ("url", REMOVE), ("http", REMOVE)],
+    example: "{ maildir = \"archive\" }",
 };
 
 /// All tables.

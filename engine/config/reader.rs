@@ -16,9 +16,14 @@ use crate::mail::MailboxName;
 pub(super) struct Shape {
     /// Its keys, each with an example of its value as it is written.
     pub(super) keys: &'static [(&'static str, &'static str)],
-    /// Keys of the design that this version does not act upon.
-    pub(super) later: &'static [&'static str],
+    /// Keys of the design that this version does not act upon, each with what to do instead.
+    pub(super) later: &'static [(&'static str, &'static str)],
+    /// The whole table as it may be written.
+    pub(super) example: &'static str,
 }
+
+/// What to do about a key of a later version.
+pub(super) const REMOVE: &str = "remove it: it would do nothing";
 
 /// A TOML value with its place.
 pub(super) type Value<'a> = At<&'a DeValue<'a>>;
@@ -54,8 +59,7 @@ impl<'a> Reader<'a> {
         let place = place.into();
         let Some(table) = value.value.as_table() else {
             let what = format!("{place} is {}, not a table", kind(value.value));
-            let (name, example) = shape.keys[0];
-            page.fault(value.at, what, format!("write a table, e.g. {{ {name} = {example} }}"));
+            page.fault(value.at, what, format!("write a table, e.g. {}", shape.example));
             return None;
         };
         Some(Self { page, place, at, table, shape }.known_only())
@@ -64,9 +68,10 @@ impl<'a> Reader<'a> {
     fn known_only(self) -> Self {
         for key in self.table.keys() {
             let (name, at) = (key.get_ref().as_ref(), key.span().start);
-            if self.shape.later.contains(&name) {
+            let later = self.shape.later.iter().find(|(later, _)| *later == name);
+            if let Some((_, instead)) = later {
                 let what = format!("`{name}` is not supported by this version yet");
-                self.page.fault(at, what, "remove it: it would do nothing");
+                self.page.fault(at, what, *instead);
             } else if !self.names().any(|known| known == name) {
                 self.unknown(At { value: name, at });
             }
@@ -120,10 +125,17 @@ impl<'a> Reader<'a> {
 
     /// Notes that the key is missing.
     pub(super) fn require(&self, key: &str) {
-        if !self.has(key) {
+        if !self.has(key) && !self.mistyped(key) {
             let what = format!("{} has no `{key}`", self.place);
             self.page.missing(self.at, what, format!("add {}", self.example(key)));
         }
+    }
+
+    /// Whether the key seems to be there with a typing error, which was noted already.
+    fn mistyped(&self, key: &str) -> bool {
+        let unknown = |name: &&str| !self.names().any(|known| known == *name);
+        let mut unknown = self.table.keys().map(|key| key.get_ref().as_ref()).filter(unknown);
+        unknown.any(|name| nearest(name, self.names()) == Some(key))
     }
 
     /// A list of texts.
@@ -272,7 +284,7 @@ impl<'a> Reader<'a> {
         if !sound {
             let what = format!("{} cannot be a name", quoted(name.value));
             let help =
-                "a name has 1 to 100 letters, digits or - _ . @ +, and no dot first or twice";
+                "a name has 1 to 100 letters, digits or - _ . @ + (no dot first, nor two in a row)";
             self.page.fault(name.at, what, help);
         }
         sound
@@ -282,6 +294,9 @@ impl<'a> Reader<'a> {
     pub(super) fn one_of<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
         let mut present = keys.iter().copied().filter(|key| self.has(key));
         let Some(first) = present.next() else {
+            if keys.iter().any(|key| self.mistyped(key)) {
+                return None;
+            }
             let what = format!("{} has neither {}", self.place, either(keys, " nor "));
             let examples: Vec<String> = keys.iter().map(|key| self.example(key)).collect();
             self.page.missing(self.at, what, format!("add {}", examples.join(", or ")));
@@ -325,7 +340,7 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date or time",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
