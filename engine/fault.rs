@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Fault {
     /// The file as the person named it, relative to the configuration's folder where it is below it.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// Line, from 1.
     pub line: usize,
@@ -36,7 +37,7 @@ impl Fault {
         (line, column): (usize, usize),
         what: impl Into<String>,
     ) -> Self {
-        let source = text.lines().nth(line.saturating_sub(1)).map(shorten);
+        let source = text.lines().nth(line.saturating_sub(1)).map(shown);
         Self { line, column, source, ..Self::whole(file, what) }
     }
 
@@ -57,6 +58,13 @@ impl Fault {
         self
     }
 
+    /// What stands before the caret; `None` where the column lies beyond what is shown.
+    fn indent(&self, source: &str) -> Option<String> {
+        let before = self.column.checked_sub(1)?;
+        let blank = |c| if c == '\t' { '\t' } else { ' ' };
+        (before <= source.chars().count()).then(|| source.chars().take(before).map(blank).collect())
+    }
+
     /// Shows the file relative to `folder` where it is below it.
     #[must_use]
     pub fn relative_to(mut self, folder: &Path) -> Self {
@@ -74,13 +82,29 @@ pub fn position(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-fn shorten(line: &str) -> String {
-    line.chars().take(160).collect()
+/// A line as it may be shown on a terminal: its first 160 characters, each in its place, without
+/// those that steer a terminal or turn the writing round.
+fn shown(line: &str) -> String {
+    line.chars().take(160).map(inert).collect()
+}
+
+fn inert(c: char) -> char {
+    match c {
+        '\t' => '\t',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// A path in JSON, where it need not be UTF-8.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        f.write_str(&shown(&self.file.to_string_lossy()))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
@@ -88,12 +112,10 @@ impl fmt::Display for Fault {
         if let Some(source) = &self.source {
             let number = self.line.to_string();
             let margin = " ".repeat(number.len());
-            let indent: String = source
-                .chars()
-                .take(self.column.saturating_sub(1))
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
-            write!(f, "\n  {number} | {source}\n  {margin} | {indent}^")?;
+            write!(f, "\n  {number} | {source}")?;
+            if let Some(indent) = self.indent(source) {
+                write!(f, "\n  {margin} | {indent}^")?;
+            }
         }
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
@@ -139,12 +161,73 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The known name nearest to an unknown one, for "did you mean".
+/// Names longer than this are not compared: nobody mistypes them, and comparing is quadratic.
+const LONGEST: usize = 64;
+
+/// The known name nearest to an unknown one, for "did you mean". Case does not count.
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if unknown.len() > LONGEST {
+        return None;
+    }
+    let unknown = unknown.to_lowercase();
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
+        .filter(|name| name.len() <= LONGEST)
+        .map(|name| (strsim::damerau_levenshtein(&unknown, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::{Fault, Faults, nearest, position};
+
+    #[test]
+    fn a_place_counts_characters_and_survives_any_offset() {
+        let text = "a\nb\u{e4}c\n";
+        assert_eq!(position(text, 0), (1, 1));
+        assert_eq!(position(text, 5), (2, 3), "after a character of two bytes");
+        assert_eq!(position(text, 4), (2, 2), "within a character");
+        assert_eq!(position(text, 99), (3, 1), "past the end");
+        assert_eq!(position("", 0), (1, 1));
+    }
+
+    #[test]
+    fn the_caret_stands_below_the_column_and_tabs_stay_tabs() {
+        let fault = Fault::at("f", "x\n\tkey = 1", (2, 2), "wrong").help("write it");
+        assert_eq!(fault.to_string(), "f:2:2: wrong\n  2 | \tkey = 1\n    | \t^\n  help: write it");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_has_no_caret_beyond_the_cut() {
+        let fault = Fault::at_byte("f", &"x".repeat(5000), 4000, "wrong");
+        assert_eq!(fault.to_string(), format!("f:1:4001: wrong\n  1 | {}", "x".repeat(160)));
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let fault = Fault::at("a\u{1b}[2J", "x\u{1b}[31m\u{202e}y", (1, 1), "wrong");
+        assert!(!fault.to_string().contains(['\u{1b}', '\u{202e}']), "{fault:?}");
+    }
+
+    #[test]
+    fn faults_come_in_order_and_once() {
+        let at = |line| Fault::at("f", "a\nb\nc", (line, 1), "wrong");
+        let faults = Faults(vec![at(3), at(1), at(3)]).into_result().unwrap_err();
+        assert_eq!(faults.0, [at(1), at(3)]);
+        assert!(faults.to_string().ends_with("\n2 faults"));
+        assert_eq!(Faults::default().into_result(), Ok(()));
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let known = ["imap", "maildir", "inbound"];
+        assert_eq!(nearest("imapp", known), Some("imap"));
+        assert_eq!(nearest("Inbuond", known), Some("inbound"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("map", ["a", "b"]), None);
+        assert_eq!(nearest(&"x".repeat(1 << 20), known), None);
+    }
 }

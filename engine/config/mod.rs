@@ -2,14 +2,30 @@
 //!
 //! [`Config`] is the checked configuration that the rest of the engine works with: paths are
 //! resolved, names are checked, durations are durations. Secrets are not read here, only named.
+//!
+//! How it is read: [`load`] opens the file and hands its tables to `accounts`, `pipelines` and
+//! `places`; these read keys by typed `reader` calls, and what is wrong goes onto the `page`, so that
+//! one pass tells everything. What only the whole can tell (two accounts that watch the same
+//! mailbox) is in `overlap`. The only folder that uses the toml crate.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::fault::{Fault, Faults};
 use crate::mail::MailboxName;
 use crate::pipeline::OnError;
 
+mod accounts;
+mod imap;
+mod load;
+mod mask;
+mod overlap;
+mod page;
+mod pipelines;
+mod places;
+mod quantity;
+mod reader;
 pub mod secret;
 
 /// The checked configuration.
@@ -17,7 +33,8 @@ pub mod secret;
 pub struct Config {
     /// The file it came from.
     pub file: PathBuf,
-    /// That file's text, for faults found later.
+    /// That file's text, for faults found later. Passwords in it are masked, byte for byte, so that
+    /// every offset stands.
     pub text: String,
     /// The folder that relative paths start at.
     pub folder: PathBuf,
@@ -31,6 +48,28 @@ pub struct Config {
     pub tables: BTreeMap<String, Table>,
     /// Delivery targets by name.
     pub targets: BTreeMap<String, Target>,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// The file may have 1 MiB, and 1,000 entries of a kind. Paths in it start at its folder.
+    ///
+    /// # Errors
+    /// All faults at once, in order of their places.
+    pub fn load(file: &Path) -> Result<Config, Faults> {
+        let (config, faults) = Self::read(file);
+        faults.into_result()?;
+        config.ok_or_else(|| Fault::whole(file, "cannot be read").into())
+    }
+
+    /// Reads as much as can be read, beside all faults: what is wrong is left out, so that scripts
+    /// and plugins can be checked in the same go. `None` where there is no TOML to read.
+    ///
+    /// Only for showing faults: the engine never runs on a partial configuration.
+    pub fn read(file: &Path) -> (Option<Config>, Faults) {
+        load::read(file)
+    }
 }
 
 /// `[engine]`.
@@ -156,7 +195,7 @@ pub struct Step {
     pub kind: StepKind,
     /// File name without its ending.
     pub name: String,
-    /// `with`.
+    /// `with`; an empty object where there is none.
     pub with: serde_json::Value,
     /// `on_error`.
     pub on_error: OnError,

@@ -136,6 +136,59 @@ pub enum Action {
     Stop,
 }
 
+/// Every verb, as it is called in a script; `state.set` goes by `state_set`.
+pub const VERBS: &[&str] = &[
+    "move_to",
+    "copy_to",
+    "deliver_to",
+    "add_flag",
+    "remove_flag",
+    "link",
+    "tag",
+    "delete_after",
+    "forward_to",
+    "reply_with",
+    "notify",
+    "suppress_receipt",
+    "strip_receipt_requests",
+    "set_header",
+    "add_header",
+    "remove_header",
+    "sign",
+    "hold",
+    "reject",
+    "state_set",
+    "log",
+    "stop",
+];
+
+/// The verbs that this version performs for a message that has arrived. The others are recorded by
+/// a run, and refused when a script that says them inbound is loaded.
+pub const PERFORMED_INBOUND: &[&str] = &[
+    "move_to",
+    "copy_to",
+    "deliver_to",
+    "add_flag",
+    "remove_flag",
+    "link",
+    "tag",
+    "suppress_receipt",
+    "strip_receipt_requests",
+    "set_header",
+    "add_header",
+    "remove_header",
+    "hold",
+    "stop",
+    "state_set",
+    "log",
+];
+
+/// The verbs that make no sense for a message that has arrived.
+pub const OUTBOUND_ONLY: &[&str] = &["sign", "reject"];
+
+/// The verbs that make no sense for a message that leaves: it lies in no mailbox yet.
+pub const INBOUND_ONLY: &[&str] = &["move_to", "delete_after", "suppress_receipt"];
+
 /// An action with the step that said it and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {

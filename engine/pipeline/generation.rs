@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::Limits;
+use super::load::{Loader, folder_step};
 use super::run::{Input, Memory, Run};
 use super::table::Tables;
 use super::{Outcome, Pipeline};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::fault::Faults;
 
 /// Pipelines with their scripts, plugins and tables, under one number and digest.
@@ -22,12 +23,40 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Reads and checks everything that decides.
+    /// Reads and checks everything that decides: the tables, and each script and plugin that a
+    /// pipeline names, once.
     ///
     /// # Errors
     /// All faults of scripts, plugins and tables at once.
-    pub fn load(_config: &Config) -> Result<Self, Faults> {
-        unimplemented!()
+    pub fn load(config: &Config) -> Result<Self, Faults> {
+        let limits = Arc::new(Limits::default());
+        let mut loader = Loader::new(config, limits.clone());
+        loader.tables();
+        let pipelines = loader.pipelines();
+        let (tables, digest) = loader.finish()?;
+        Ok(Self { number: 0, digest, pipelines, tables: Arc::new(tables), limits })
+    }
+
+    /// As [`Generation::load`], with the step `name` besides where no pipeline uses it but its file
+    /// lies in the folder of scripts or plugins. For `try --step`.
+    ///
+    /// # Errors
+    /// All faults, as of [`Generation::load`].
+    pub fn load_with_step(config: &Config, name: &str) -> Result<Self, Faults> {
+        let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+        let used = steps.into_iter().any(|step| step.name == name);
+        match folder_step(config, name) {
+            Some(step) if !used => {
+                let mut with_step = config.clone();
+                // A pipeline's name in the configuration has no blank, so this one is free.
+                let pipeline = format!("only {name}");
+                let steps = vec![step];
+                let added = config::Pipeline { name: pipeline.clone(), steps };
+                with_step.pipelines.insert(pipeline, added);
+                Self::load(&with_step)
+            }
+            _ => Self::load(config),
+        }
     }
 
     /// Decides one message by a pipeline; `None` where there is no such pipeline.
@@ -38,7 +67,48 @@ impl Generation {
         memory: Arc<dyn Memory>,
     ) -> Option<Outcome> {
         let pipeline = self.pipelines.get(pipeline)?;
-        let run = Run::new(input, self.tables.clone(), memory, self.limits.clone());
-        Some(pipeline.decide(run, self.number, &self.digest))
+        Some(pipeline.decide(self.run(input, memory), self.number, &self.digest))
+    }
+
+    /// Decides one message by a single step, with the `with` and `on_error` of its first place in a
+    /// pipeline; `None` where no pipeline has such a step.
+    pub fn decide_step(
+        &self,
+        step: &str,
+        input: Arc<Input>,
+        memory: Arc<dyn Memory>,
+    ) -> Option<Outcome> {
+        let placed = self.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+        let placed = placed.into_iter().find(|placed| placed.step.name() == step)?.clone();
+        let alone = Pipeline { name: step.to_owned(), steps: vec![placed] };
+        Some(alone.decide(self.run(input, memory), self.number, &self.digest))
+    }
+
+    /// The names of the pipelines.
+    pub fn pipelines(&self) -> impl Iterator<Item = &str> {
+        self.pipelines.keys().map(String::as_str)
+    }
+
+    /// The names of all steps, each once, sorted.
+    pub fn steps(&self) -> Vec<&str> {
+        let placed = self.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+        let mut names: Vec<_> = placed.map(|placed| placed.step.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn run(&self, input: Arc<Input>, memory: Arc<dyn Memory>) -> Run {
+        Run::new(input, self.tables.clone(), memory, self.limits.clone())
+    }
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (number, digest) = (&self.number, &self.digest);
+        f.debug_struct("Generation")
+            .field("number", number)
+            .field("digest", digest)
+            .finish_non_exhaustive()
     }
 }

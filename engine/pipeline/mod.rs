@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub mod action;
+mod csv;
 pub mod generation;
 pub mod limits;
+mod load;
 pub mod plugin;
 pub mod run;
 pub mod script;
 pub mod step;
 pub mod table;
+mod value;
+mod verbs;
 
 pub use action::{Action, Decision, Direction, Recorded, StepOutcome, StepReport, Verdict};
 pub use generation::Generation;
@@ -20,6 +24,7 @@ pub use run::{Break, Input, Memory, NoMemory, Run};
 pub use step::{OnError, Step, StepError};
 
 /// A step with its place in a pipeline.
+#[derive(Clone)]
 pub struct Placed {
     /// The compiled step.
     pub step: Arc<dyn Step>,
