@@ -196,7 +196,7 @@ impl Inner {
     }
 
     /// Does something with a mailbox that messages come to, under its lock.
-    fn into_target<T>(
+    fn at_target<T>(
         &mut self,
         mailbox: &MailboxName,
         act: impl FnOnce(&mut Self, (&mut Target, &ListLock)) -> Result<T>,
@@ -278,7 +278,7 @@ impl Mailboxes for MaildirMailboxes {
     async fn copy(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
         let (uids, target) = (uids.to_vec(), target.clone());
         self.blocking(move |inner| {
-            inner.into_target(&target, |inner, to| {
+            inner.at_target(&target, |inner, to| {
                 let (mailbox, index) = inner.selected()?;
                 transfer::copy(mailbox, index, &uids, to)
             })
@@ -293,7 +293,7 @@ impl Mailboxes for MaildirMailboxes {
             if *mailbox == target {
                 return stay(index, &uids);
             }
-            inner.into_target(&target, |inner, to| {
+            inner.at_target(&target, |inner, to| {
                 let (mailbox, index) = inner.selected()?;
                 transfer::move_to(mailbox, index, &uids, to)
             })
@@ -310,7 +310,7 @@ impl Mailboxes for MaildirMailboxes {
     ) -> Result<Option<(UidValidity, Uid)>> {
         let (mailbox, bytes, flags) = (mailbox.clone(), bytes.to_vec(), flags.to_vec());
         self.blocking(move |inner| {
-            inner.into_target(&mailbox, |_, to| transfer::append(to, &bytes, &flags, received_ms))
+            inner.at_target(&mailbox, |_, to| transfer::append(to, &bytes, &flags, received_ms))
         })
         .await
     }
