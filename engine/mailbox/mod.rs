@@ -157,4 +157,9 @@ pub trait Mailboxes: Send {
 
     /// Ends the connection in order.
     async fn close(&mut self) -> Result<()>;
+
+    /// How long the server asked to be left alone when it last refused a call, where it said so.
+    fn back_off(&self) -> Option<Duration> {
+        None
+    }
 }
