@@ -39,6 +39,13 @@ enum Ended {
     Woken,
 }
 
+/// Why a session ended with one.
+struct Failure {
+    error: Error,
+    /// How long the server asked to be left alone.
+    back_off: Option<Duration>,
+}
+
 impl Served {
     pub(super) fn new(line: Line, status: Status, stop: CancellationToken) -> Self {
         Self { line, status, stop }
@@ -55,7 +62,7 @@ impl Served {
             match self.session().await {
                 Ok(Ended::Stopped) => break,
                 Ok(Ended::Woken) => {}
-                Err(error) => {
+                Err(Failure { error, back_off }) => {
                     if started.elapsed() > LONGEST_PAUSE {
                         pause = FIRST_PAUSE;
                     }
@@ -63,6 +70,7 @@ impl Served {
                         Retry::Later => pause.mul_f64(jitter()),
                         Retry::Never => REFUSED_PAUSE,
                     };
+                    let wait = wait.max(back_off.unwrap_or_default());
                     self.lost(&error, wait);
                     self.rest(wait).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -86,11 +94,18 @@ impl Served {
         looked
     }
 
-    async fn session(&self) -> Result<Ended> {
+    async fn session(&self) -> Result<Ended, Failure> {
         let mut open = tokio::select! {
-            open = self.open() => open?,
+            open = self.open() => open.map_err(|error| Failure { error, back_off: None })?,
             () = self.stop.cancelled() => return Ok(Ended::Stopped),
         };
+        self.watch(&mut open)
+            .await
+            .map_err(|error| Failure { error, back_off: open.mailboxes.back_off() })
+    }
+
+    /// Looks, waits, and looks again, until told to stop.
+    async fn watch(&self, open: &mut Open) -> Result<Ended> {
         loop {
             open.watched = self.watched(open.mailboxes.as_mut(), &mut open.missing).await?;
             open.look(self).await?;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Line, record};
+use super::{Broken, Line, fetch_each, record};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Message, Uid};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
@@ -54,9 +54,12 @@ impl Line {
         mailbox: &MailboxName,
         selected: &Selected,
         fetched: Vec<Fetched>,
+        broken: Vec<Broken>,
     ) -> Result<Decided> {
         let mut items: Vec<Item> =
             fetched.into_iter().map(|fetched| self.item(mailbox, fetched)).collect();
+        items.extend(broken.into_iter().map(|broken| self.broken_item(mailbox, &broken)));
+        items.sort_by_key(|item| item.input.uid);
         let mut cut_after = None;
         let mut round = self.round(items.clone()).await?;
         while round.iter().any(|(_, decided)| decided.is_none()) {
@@ -86,6 +89,13 @@ impl Line {
             now_ms: self.clock.now_ms(),
         };
         Item { input: Arc::new(input), refused: None }
+    }
+
+    /// A message that cannot be had is held under its key.
+    fn broken_item(&self, mailbox: &MailboxName, (uid, error): &Broken) -> Item {
+        let (flags, bytes) = (Vec::new(), Vec::new());
+        let nothing = Fetched { uid: *uid, flags, received_ms: None, size: 0, bytes };
+        Item { refused: Some(error.to_string()), ..self.item(mailbox, nothing) }
     }
 
     /// One round over all messages, off the network threads.
@@ -155,12 +165,15 @@ impl Line {
                 wanted.push(item.input.uid);
             }
         }
-        let mut bodies: HashMap<Uid, Vec<u8>> = mailboxes
-            .fetch(&wanted, Extent::Whole)
-            .await?
-            .into_iter()
-            .map(|fetched| (fetched.uid, fetched.bytes))
-            .collect();
+        let (fetched, broken) = fetch_each(mailboxes, &wanted, Extent::Whole).await?;
+        for (uid, error) in &broken {
+            let item = items.iter_mut().find(|item| item.input.uid == *uid);
+            if let Some(item) = item {
+                item.refused = Some(error.to_string());
+            }
+        }
+        let mut bodies: HashMap<Uid, Vec<u8>> =
+            fetched.into_iter().map(|fetched| (fetched.uid, fetched.bytes)).collect();
         items.retain_mut(|item| match bodies.remove(&item.input.uid) {
             Some(bytes) => {
                 let message = Arc::new(Message::whole(bytes));
@@ -168,7 +181,7 @@ impl Line {
                 true
             }
             // Gone since its headers were fetched: there is nothing left to decide.
-            None => !wanted.contains(&item.input.uid),
+            None => item.refused.is_some() || !wanted.contains(&item.input.uid),
         });
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{Account, Config};
-use crate::error::{Result, Retry};
+use crate::error::{Error, Result, Retry};
 use crate::mail::{MailboxName, Uid, UidValidity};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
 use crate::maillog::{Event, Maillog};
@@ -75,9 +75,9 @@ impl Line {
             let uids = mailboxes.uids_above(above, BATCH).await?;
             let Some(last) = uids.last().copied() else { break };
             let news = self.without_own(mailbox, selected.uidvalidity, &uids)?;
-            let fetched = mailboxes.fetch(&news, Extent::Headers).await?;
+            let (fetched, broken) = fetch_each(mailboxes, &news, Extent::Headers).await?;
             let fetched = self.without_known(mailbox, selected.uidvalidity, fetched)?;
-            let decided = self.decide(mailboxes, mailbox, &selected, fetched).await?;
+            let decided = self.decide(mailboxes, mailbox, &selected, fetched, broken).await?;
             let reached = decided.cut_after.unwrap_or(last);
             self.plan(&decided.records, decided.states).await?;
             let batch = Batch {
@@ -147,9 +147,9 @@ impl Line {
                 .filter(|record| record.key.uidvalidity == selected.uidvalidity)
                 .map(|record| record.key.uid)
                 .collect();
-            let fetched = mailboxes.fetch(&uids, Extent::Headers).await?;
-            self.store.write(record::gone(&held, &fetched)).await?;
-            let decided = self.decide(mailboxes, &mailbox, &selected, fetched).await?;
+            let (fetched, broken) = fetch_each(mailboxes, &uids, Extent::Headers).await?;
+            self.store.write(record::gone(&held, &fetched, &broken)).await?;
+            let decided = self.decide(mailboxes, &mailbox, &selected, fetched, broken).await?;
             self.plan(&decided.records, decided.states).await?;
             let batch = Batch {
                 site: self.site(),
@@ -191,7 +191,7 @@ impl Line {
             Err(error) if error.retry() == Retry::Never => {
                 let text = format!("{}: {error}; what was open there is void", self.name);
                 self.log.say(&Event::Warning { text });
-                self.store.write(record::gone(records, &[])).await?;
+                self.store.write(record::gone(records, &[], &[])).await?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -303,6 +303,32 @@ impl Line {
         }
         Ok(news)
     }
+}
+
+/// A message that its server will not give, and why.
+type Broken = (Uid, Error);
+
+/// Fetches messages; where the server refuses for good, one by one, so that one that cannot be had
+/// does not keep the others.
+async fn fetch_each(
+    mailboxes: &mut dyn Mailboxes,
+    uids: &[Uid],
+    extent: Extent,
+) -> Result<(Vec<Fetched>, Vec<Broken>)> {
+    match mailboxes.fetch(uids, extent).await {
+        Ok(fetched) => return Ok((fetched, Vec::new())),
+        Err(error) if error.retry() == Retry::Later => return Err(error),
+        Err(_) => {}
+    }
+    let (mut fetched, mut broken) = (Vec::new(), Vec::new());
+    for uid in uids {
+        match mailboxes.fetch(&[*uid], extent).await {
+            Ok(one) => fetched.extend(one),
+            Err(error) if error.retry() == Retry::Never => broken.push((*uid, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((fetched, broken))
 }
 
 fn by_mailbox(records: Vec<MessageRecord>) -> BTreeMap<MailboxName, Vec<MessageRecord>> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Line;
 use super::decide::Retry;
+use super::{Broken, Line};
 use crate::clock::rfc3339;
 use crate::config::After;
 use crate::error::Result;
@@ -157,9 +157,13 @@ pub(super) fn void(mut records: Vec<MessageRecord>) -> Vec<MessageRecord> {
 }
 
 /// The held records whose message is no longer in its mailbox: nothing is left to decide.
-pub(super) fn gone(held: &[MessageRecord], fetched: &[Fetched]) -> Vec<Change> {
+pub(super) fn gone(held: &[MessageRecord], fetched: &[Fetched], broken: &[Broken]) -> Vec<Change> {
+    let there = |uid| {
+        fetched.iter().any(|message| message.uid == uid)
+            || broken.iter().any(|(broken, _)| *broken == uid)
+    };
     held.iter()
-        .filter(|record| !fetched.iter().any(|message| message.uid == record.key.uid))
+        .filter(|record| !there(record.key.uid))
         .map(|record| {
             let gone = MessageRecord { state: State::Void, hold: None, ..record.clone() };
             Change::Record(Box::new(gone))
