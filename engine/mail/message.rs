@@ -222,8 +222,8 @@ impl Message {
         }
     }
 
-    /// The plain text: the first text part, or the HTML part as text; at most `most` bytes. Lines
-    /// end in LF.
+    /// The plain text: the first text part that is not blank, or the HTML part as text; at most
+    /// `most` bytes. Lines end in LF.
     ///
     /// # Errors
     /// Where the body is not here.
