@@ -68,11 +68,35 @@ fn every_broken_plugin_is_told_apart() {
         ("describe-no-json", Guest { describe: "a fine plugin", ..Guest::default() }.build()),
         (
             "describe-no-directions",
-            Guest { describe: r#"{"directions":[]}"#, ..Guest::default() }.build(),
+            Guest {
+                describe: r#"{"name":"x","version":"1","about":"x","directions":[]}"#,
+                ..Guest::default()
+            }
+            .build(),
         ),
         (
             "describe-unknown-direction",
-            Guest { describe: r#"{"directions":["sideways"]}"#, ..Guest::default() }.build(),
+            Guest {
+                describe: r#"{"name":"x","version":"1","about":"x","directions":["sideways"]}"#,
+                ..Guest::default()
+            }
+            .build(),
+        ),
+        (
+            "describe-no-name",
+            Guest {
+                describe: r#"{"version":"1","about":"x","directions":[]}"#,
+                ..Guest::default()
+            }
+            .build(),
+        ),
+        (
+            "describe-empty-name",
+            Guest {
+                describe: r#"{"name":"","version":"1","about":"x","directions":["inbound"]}"#,
+                ..Guest::default()
+            }
+            .build(),
         ),
         ("memory", {
             let items = "(memory $large 2000)";

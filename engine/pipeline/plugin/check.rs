@@ -22,9 +22,18 @@ const INTERFACE: &str = "mailmill:step/message";
 /// Its major version: others are other contracts.
 const MAJOR: &str = "1";
 
+/// Bytes of a name, a version, and what a plugin is about.
+const WORDS: usize = 400;
+
 /// What a plugin says of itself. Keys that are not known are left for later versions.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Description {
+    /// Its name.
+    name: String,
+    /// Its version.
+    version: String,
+    /// What it does, in one line.
+    about: String,
     /// The directions in which it does anything.
     pub(super) directions: Vec<Direction>,
 }
@@ -51,6 +60,12 @@ pub(super) fn description(file: &Path, said: &str) -> Result<Description, Fault>
         let start = inert(said, 60);
         fault(format!("describe does not answer with the right JSON: {why}: {start}"))
     })?;
+    let unfit = |text: &String| text.is_empty() || text.len() > WORDS;
+    if [&description.name, &description.version, &description.about].into_iter().any(unfit) {
+        return Err(fault(format!(
+            "describe gives name, version and about, of 1 to {WORDS} bytes"
+        )));
+    }
     if description.directions.is_empty() {
         return Err(fault("describe names no direction, so the step would never run".into()));
     }

@@ -74,7 +74,9 @@ impl PluginEngine {
 
 /// Ticks that certainly last as long as `time`: the first one may be nearly over already.
 pub(super) fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX - 1) + 1
+    let whole = time.as_millis().div_ceil(TICK.as_millis());
+    // Beyond a year it is no limit; the sum of all ticks must not overflow.
+    u64::from(u32::try_from(whole).unwrap_or(u32::MAX)) + 1
 }
 
 fn pooled(calls: u32) -> wasmtime::Result<Engine> {
@@ -154,5 +156,36 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         *self.0.running() -= 1;
         self.0.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use wasmtime::Store;
+    use wasmtime::component::{Component, Linker};
+
+    #[test]
+    fn both_allocators_run_a_guest_with_memory() {
+        let guest = "(component
+            (core module $M (memory 17) (table 100 funcref) (data (i32.const 8) \"x\"))
+            (core instance (instantiate $M)))";
+        let guest = wat::parse_str(guest).unwrap();
+        for engine in [super::pooled(4).unwrap(), super::on_demand().unwrap()] {
+            let component = Component::new(&engine, &guest).unwrap();
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(1);
+            Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_never_shorter_than_its_limit() {
+        assert_eq!(super::ticks(Duration::from_secs(1)), 101);
+        assert_eq!(super::ticks(Duration::from_millis(15)), 3);
+        assert_eq!(super::ticks(Duration::MAX), (1 << 32));
     }
 }

@@ -10,7 +10,6 @@ use super::bindings::mailmill::step::message::{
     Address, Attachment, Direction, Host as MessageHost, HostMail,
 };
 use super::caps::Caps;
-use super::later::Later;
 use super::weigh::Weigh;
 use crate::mail::{self, Message};
 use crate::pipeline::action;
@@ -335,7 +334,7 @@ impl HostMail for Host {
 
     fn has_table(&mut self, _: Resource<Mail>, name: String) -> wasmtime::Result<bool> {
         self.spend(name.len())?;
-        Ok(self.run()?.table_row(&name, "").is_ok())
+        Ok(self.run()?.has_table(&name))
     }
 
     fn table_get(

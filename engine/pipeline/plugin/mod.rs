@@ -29,7 +29,6 @@ mod caps;
 mod check;
 mod engine;
 mod host;
-mod later;
 mod trap;
 mod weigh;
 
