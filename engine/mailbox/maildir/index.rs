@@ -77,6 +77,11 @@ impl Index {
             .next("select the mailbox again"))
     }
 
+    /// The lowest UIDs from this one on.
+    pub(super) fn uids_from(&self, uid: Uid, limit: usize) -> Vec<Uid> {
+        self.list.bases.range(uid..).map(|(uid, _)| *uid).take(limit).collect()
+    }
+
     /// From now on the caller knows what is here.
     pub(super) fn tell(&mut self) {
         self.told = (self.list.next, self.list.bases.len());
@@ -123,14 +128,6 @@ impl Index {
     /// A file of the mailbox has another name now, of the same base.
     pub(super) fn rename(&mut self, entry: Entry) {
         self.files.insert(entry.base().to_vec(), entry);
-    }
-
-    /// A file came to this mailbox: gives its message the next UID, in memory.
-    pub(super) fn add(&mut self, entry: Entry) -> Option<Uid> {
-        let base = entry.base().to_vec();
-        self.files.insert(base.clone(), entry);
-        self.list.add(vec![base]);
-        self.list.bases.last_key_value().map(|(uid, _)| *uid)
     }
 
     fn look_again(&mut self, lock: &ListLock) -> Result<()> {
@@ -182,8 +179,8 @@ impl Look {
 }
 
 /// The files of a mailbox by base, and those whose base another file has too.
-struct Found {
-    files: HashMap<Base, Entry>,
+pub(super) struct Found {
+    pub(super) files: HashMap<Base, Entry>,
     twins: Vec<Entry>,
 }
 
@@ -207,7 +204,7 @@ fn scan(folder: &Path) -> io::Result<Found> {
 }
 
 /// A file that is renamed while a folder is read may be missed: two looks see it.
-fn scan_twice(folder: &Path) -> io::Result<Found> {
+pub(super) fn scan_twice(folder: &Path) -> io::Result<Found> {
     let mut found = scan(folder)?;
     let again = scan(folder)?;
     found.files.extend(again.files);

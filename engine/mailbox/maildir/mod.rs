@@ -6,7 +6,7 @@
 //! delete at any time without a lock: what they rename is found again, what they delete is gone.
 //! File I/O runs on tokio's blocking threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,18 +20,24 @@ mod delivery;
 mod entry;
 mod folder;
 mod index;
+mod target;
 mod transfer;
 mod uidlist;
 
 pub use delivery::{Attempt, Delivered, deliver};
 
 use index::Index;
+use target::Target;
+use uidlist::ListLock;
 
 /// How often a waiting mailbox is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The longest that one call may take; a file server that is gone blocks for ever.
 const DEADLINE: Duration = Duration::from_secs(300);
+
+/// The most targets that are remembered.
+const MAX_TARGETS: usize = 32;
 
 /// The mailboxes of one Maildir.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ struct Inner {
     root: PathBuf,
     max_size: u64,
     selected: Option<(MailboxName, Index)>,
+    /// What is known of mailboxes that messages were brought to.
+    targets: HashMap<PathBuf, Target>,
 }
 
 impl MaildirMailboxes {
@@ -60,7 +68,7 @@ impl MaildirMailboxes {
             return Err(Error::permanent(what(), "there is no folder cur in it")
                 .next("write the path of a folder with cur, new and tmp"));
         }
-        let inner = Inner { root, max_size, selected: None };
+        let inner = Inner { root, max_size, selected: None, targets: HashMap::new() };
         Ok(Self { inner: Arc::new(Mutex::new(inner)) })
     }
 
@@ -133,10 +141,16 @@ impl Inner {
     }
 
     fn uids_above(&mut self, uid: Uid, limit: usize) -> Result<Vec<Uid>> {
+        let Some(above) = uid.0.checked_add(1).map(Uid) else { return Ok(Vec::new()) };
+        let (_, index) = self.selected()?;
+        let known: Vec<Uid> = index.uids_from(above, limit);
+        if known.len() == limit {
+            // New messages come behind these; what is gone of these is missed when it is fetched.
+            return Ok(known);
+        }
         let index = self.refreshed()?;
         index.tell();
-        let Some(above) = uid.0.checked_add(1) else { return Ok(Vec::new()) };
-        Ok(index.list.bases.range(Uid(above)..).map(|(uid, _)| *uid).take(limit).collect())
+        Ok(index.uids_from(above, limit))
     }
 
     fn fetch(&mut self, uids: &[Uid], extent: Extent) -> Result<Vec<Fetched>> {
@@ -179,6 +193,25 @@ impl Inner {
             }
         }
         Ok(found)
+    }
+
+    /// Does something with a mailbox that messages come to, under its lock.
+    fn at_target<T>(
+        &mut self,
+        mailbox: &MailboxName,
+        act: impl FnOnce(&mut Self, (&mut Target, &ListLock)) -> Result<T>,
+    ) -> Result<T> {
+        let path = folder::path(&self.root, mailbox);
+        folder::check(&path, mailbox)?;
+        let lock = ListLock::take(&path)?;
+        let known = self.targets.remove(&path);
+        let mut target = Target::open(path, &lock, known)?;
+        let done = act(self, (&mut target, &lock))?;
+        if self.targets.len() >= MAX_TARGETS {
+            self.targets.clear();
+        }
+        self.targets.insert(target.folder.clone(), target);
+        Ok(done)
     }
 
     /// Whether something came or went since the caller last looked.
@@ -245,10 +278,10 @@ impl Mailboxes for MaildirMailboxes {
     async fn copy(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
         let (uids, target) = (uids.to_vec(), target.clone());
         self.blocking(move |inner| {
-            let path = folder::path(&inner.root, &target);
-            let (mailbox, index) = inner.selected()?;
-            folder::check(&path, &target)?;
-            transfer::copy(mailbox, index, &uids, &path)
+            inner.at_target(&target, |inner, to| {
+                let (mailbox, index) = inner.selected()?;
+                transfer::copy(mailbox, index, &uids, to)
+            })
         })
         .await
     }
@@ -256,13 +289,14 @@ impl Mailboxes for MaildirMailboxes {
     async fn move_to(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
         let (uids, target) = (uids.to_vec(), target.clone());
         self.blocking(move |inner| {
-            let path = folder::path(&inner.root, &target);
             let (mailbox, index) = inner.selected()?;
             if *mailbox == target {
                 return stay(index, &uids);
             }
-            folder::check(&path, &target)?;
-            transfer::move_to(mailbox, index, &uids, &path)
+            inner.at_target(&target, |inner, to| {
+                let (mailbox, index) = inner.selected()?;
+                transfer::move_to(mailbox, index, &uids, to)
+            })
         })
         .await
     }
@@ -276,9 +310,7 @@ impl Mailboxes for MaildirMailboxes {
     ) -> Result<Option<(UidValidity, Uid)>> {
         let (mailbox, bytes, flags) = (mailbox.clone(), bytes.to_vec(), flags.to_vec());
         self.blocking(move |inner| {
-            let path = folder::path(&inner.root, &mailbox);
-            folder::check(&path, &mailbox)?;
-            transfer::append(&path, &bytes, &flags, received_ms)
+            inner.at_target(&mailbox, |_, to| transfer::append(to, &bytes, &flags, received_ms))
         })
         .await
     }

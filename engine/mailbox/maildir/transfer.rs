@@ -12,6 +12,7 @@ use super::delivery::{entry_for, rename_new, write};
 use super::entry::{Base, Entry, Part, fresh_base, letter, permanent_flags};
 use super::folder;
 use super::index::Index;
+use super::target::Target;
 use super::uidlist::ListLock;
 use crate::error::{Context, Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
@@ -50,10 +51,10 @@ pub(super) fn copy(
     mailbox: &MailboxName,
     index: &mut Index,
     uids: &[Uid],
-    target: &Path,
+    (to, lock): (&mut Target, &ListLock),
 ) -> Result<Landed> {
-    transfer(mailbox, index, uids, target, |entry, path, to| {
-        let own = to.files.get(entry.base()).map(|there| there.path(&to.folder));
+    transfer(mailbox, index, uids, (to, lock), |entry, path, to| {
+        let own = if to.has(entry.base()) { to.file(entry.base())? } else { None };
         if own.is_some_and(|own| same_file(path, &own)) {
             return Ok(Transferred::Already(entry.base().to_vec()));
         }
@@ -74,9 +75,9 @@ pub(super) fn move_to(
     mailbox: &MailboxName,
     index: &mut Index,
     uids: &[Uid],
-    target: &Path,
+    (to, lock): (&mut Target, &ListLock),
 ) -> Result<Landed> {
-    let landed = transfer(mailbox, index, uids, target, |entry, path, to| {
+    let landed = transfer(mailbox, index, uids, (to, lock), |entry, path, to| {
         let moved = named_in(to, entry, path)?;
         rename_new(path, &moved.path(&to.folder))?;
         Ok(Transferred::Anew(moved))
@@ -90,18 +91,16 @@ pub(super) fn move_to(
 
 /// Adds a message and tells its UID.
 pub(super) fn append(
-    target: &Path,
+    (to, lock): (&mut Target, &ListLock),
     bytes: &[u8],
     flags: &[Flag],
     received_ms: Option<i64>,
 ) -> Result<Option<(UidValidity, Uid)>> {
-    let what = || format!("append a message to {}", target.display());
-    let lock = ListLock::take(target)?;
-    let mut to = Index::open_locked(target, &lock)?;
+    let what = || format!("append a message to {}", to.folder.display());
     let entry = entry_for(&fresh_base(bytes.len() as u64), flags);
-    write(target, &entry, &mut &*bytes, received_ms).or_later(what)?;
-    let uid = to.add(entry);
-    to.list.write(target, &lock)?;
+    write(&to.folder, &entry, &mut &*bytes, received_ms).or_later(what)?;
+    let uid = to.add(entry.base());
+    to.save(lock)?;
     Ok(uid.map(|uid| (to.list.uidvalidity, uid)))
 }
 
@@ -125,20 +124,19 @@ fn transfer(
     mailbox: &MailboxName,
     index: &mut Index,
     uids: &[Uid],
-    target: &Path,
-    mut bring: impl FnMut(&Entry, &Path, &Index) -> io::Result<Transferred>,
+    (to, lock): (&mut Target, &ListLock),
+    mut bring: impl FnMut(&Entry, &Path, &mut Target) -> io::Result<Transferred>,
 ) -> Result<Landed> {
-    let what = || format!("bring messages from mailbox {mailbox} to {}", target.display());
-    let lock = ListLock::take(target)?;
-    let mut to = Index::open_locked(target, &lock)?;
-    let mut landed = Landed { uidvalidity: Some(to.list.uidvalidity), ..Landed::default() };
+    let folder = to.folder.clone();
+    let what = || format!("bring messages from mailbox {mailbox} to {}", folder.display());
+    let mut landed = Landed::default();
     let mut already = HashMap::new();
     let mut failed = None;
     for uid in uids {
-        match index.with_file(*uid, |entry, path| bring(entry, path, &to)) {
+        match index.with_file(*uid, |entry, path| bring(entry, path, to)) {
             Ok(None) => {}
             Ok(Some(Transferred::Anew(entry))) => {
-                landed.uids.extend(to.add(entry).map(|there| (*uid, there)));
+                landed.uids.extend(to.add(entry.base()).map(|there| (*uid, there)));
             }
             Ok(Some(Transferred::Already(base))) => {
                 already.insert(base, *uid);
@@ -149,13 +147,15 @@ fn transfer(
             }
         }
     }
-    for (there, base) in &to.list.bases {
-        landed.uids.extend(already.get(base).map(|uid| (*uid, *there)));
+    if !already.is_empty() {
+        let there = to.list.bases.iter();
+        let pairs = there.filter_map(|(there, base)| already.get(base).map(|uid| (*uid, *there)));
+        landed.uids.extend(pairs);
     }
     // What came over before a failure keeps the UID it was given.
     landed.uidvalidity = Some(to.list.uidvalidity);
-    to.list.write(target, &lock)?;
-    folder::sync(&Part::Cur.path(target)).or_later(what)?;
+    to.save(lock)?;
+    folder::sync(&Part::Cur.path(&folder)).or_later(what)?;
     match failed {
         None => Ok(landed),
         Some(why) if why.kind() == ErrorKind::CrossesDevices => Err(Error::permanent(what(), why)),
@@ -164,8 +164,8 @@ fn transfer(
 }
 
 /// The name of a message in the mailbox it comes to: in `cur`, with its flags.
-fn named_in(to: &Index, entry: &Entry, path: &Path) -> io::Result<Entry> {
-    let base = if to.files.contains_key(entry.base()) {
+fn named_in(to: &Target, entry: &Entry, path: &Path) -> io::Result<Entry> {
+    let base = if to.has(entry.base()) {
         fresh_base(fs::symlink_metadata(path)?.len())
     } else {
         entry.base().to_vec()

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Context, Error, Result};
 use crate::mail::{Uid, UidValidity};
 
-const NAME: &str = "mailmill-uidlist";
+pub(super) const NAME: &str = "mailmill-uidlist";
 /// More than a million messages with the longest names need.
 const MAX_BYTES: u64 = 1 << 30;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -158,10 +158,12 @@ impl UidList {
             // Writing to a String cannot fail.
             let _ = write!(text, "{uid} ");
             for byte in base {
-                let _ = match byte {
-                    b'%' | 0..=b' ' | 127.. => write!(text, "%{byte:02x}"),
-                    byte => write!(text, "{}", char::from(*byte)),
-                };
+                match byte {
+                    b'%' | 0..=b' ' | 127.. => {
+                        let _ = write!(text, "%{byte:02x}");
+                    }
+                    byte => text.push(char::from(*byte)),
+                }
             }
             text.push('\n');
         }
