@@ -13,3 +13,4 @@ mod project_link;
 mod script_faults;
 mod scripts;
 mod store;
+mod tidy;
