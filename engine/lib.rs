@@ -1,10 +1,58 @@
-//! mailmill (header to come)
+//! # mailmill: the architecture
+//!
+//! mailmill watches mailboxes, runs each new message through a pipeline of steps (Rhai scripts and
+//! WASM plugins), and then does what they decided. Everything follows from five ideas: decide, then
+//! do; fetch what the rules read; one atomic write per promise, and the answer after it; everything
+//! that decides is one generation; one vocabulary in scripts, plugins, JSON, logs and here.
+//!
+//! ## The path of a message
+//!
+//! ```text
+//! daemon/account   waits for news in a mailbox                       mailbox::{imap, maildir}
+//!   inbound        looks above the cursor, fetches headers           store: cursor
+//!     inbound/recognise  leaves out what was decided before          store: records, arrivals
+//!     inbound/decide     runs the pipeline, off the network threads  pipeline
+//!       pipeline/run       `mail`: what a step reads and says
+//!       pipeline/script    a Rhai file      pipeline/plugin   a WASM component
+//!     store::commit      the plans, links and step memory, durable   <- the promise
+//!     perform            deliver, flags, copies, moves: grouped by target, each marked
+//!     store::commit      settled, and the cursor moves
+//!   maillog        one line says what happened
+//! ```
+//!
+//! ## Invariants
+//!
+//! * A step performs nothing. It reads `mail` and records actions ([`pipeline::Run`]); the same code
+//!   runs live, in `try` and in tests.
+//! * A server is touched only after the plan that says so is on disk. The cursor passes a message
+//!   only after its last action. The states and their crash rules stand at the head of [`store`].
+//! * After a crash an action without a mark is looked up at its target, never blindly repeated
+//!   ([`perform::Doubt`]).
+//! * Each message is decided by exactly one [`pipeline::Generation`], and its record says which.
+//! * A refusal, a dropped connection or silence is never "empty" or "done" ([`mailbox::Mailboxes`]).
+//! * Whatever comes from mail, servers, rules and plugins is checked and limited where it enters:
+//!   [`mail::guard`], [`mailbox::imap`], [`pipeline::Limits`], [`config`].
+//! * No secret is in any error, log or debug print ([`config::secret`]).
+//!
+//! ## Who may import whom
+//!
+//! `mail` <- `store`, `mailbox`, `pipeline` <- `perform` <- `inbound` <- `daemon`, `control` <-
+//! `cli`. `error`, `fault` and `clock` serve all; `config` knows `mail` and `pipeline`'s words.
+//! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai and
+//! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy.rs`
+//! checks both.
+
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod error;
 pub mod fault;
+pub mod inbound;
 pub mod mail;
 pub mod mailbox;
+pub mod maillog;
+pub mod perform;
 pub mod pipeline;
 pub mod store;

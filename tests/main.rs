@@ -4,12 +4,15 @@
 mod support;
 
 mod config_faults;
+mod examples;
+mod flow;
 mod imap;
 mod maildir;
 mod message;
 mod plugin_faults;
 mod plugins;
 mod project_link;
+mod project_mailbox;
 mod script_faults;
 mod scripts;
 mod store;

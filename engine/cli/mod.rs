@@ -1,9 +1,25 @@
 //! The command line: one file per command, all of one shape (`Args`, `run`).
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, Desk, Request};
+use crate::error::{Error, Result, Retry};
+use crate::store::Store;
 
 pub mod check;
+pub mod explain;
+pub mod held;
 pub mod inspect;
+pub mod links;
+pub mod run;
+pub mod status;
+pub mod trial;
 
 /// How a command ended, as the process's exit code (sysexits where they fit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,4 +55,113 @@ pub struct Output<'a> {
     pub out: &'a mut dyn Write,
     /// Errors and faults.
     pub err: &'a mut dyn Write,
+}
+
+impl Output<'_> {
+    /// Writes a line of the result. A reader that went away (`| head`) is no error.
+    fn line(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    /// Tells an error and gives its exit code.
+    fn failed(&mut self, error: &Error) -> Exit {
+        let _ = writeln!(self.err, "mailmill: {error}");
+        match error.retry() {
+            Retry::Later => Exit::Later,
+            Retry::Never => Exit::Findings,
+        }
+    }
+}
+
+/// A mail pipeline engine: sorts and links mail by Rhai scripts and WASM plugins
+#[derive(Debug, Parser)]
+#[command(name = "mailmill", version, max_term_width = 100)]
+struct Call {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Inspect(inspect::Args),
+    Try(trial::Args),
+    Explain(explain::Args),
+    Status(status::Args),
+    Links(links::Args),
+    Held(held::Args),
+}
+
+/// The configuration that a command works with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConfigArg {
+    /// The configuration file
+    #[arg(
+        long,
+        short,
+        env = "MAILMILL_CONFIG",
+        default_value = "mailmill.toml",
+        value_name = "FILE"
+    )]
+    pub config: PathBuf,
+}
+
+impl ConfigArg {
+    /// Reads and checks it; faults are told.
+    fn load(&self, output: &mut Output<'_>) -> std::result::Result<Config, Exit> {
+        Config::load(&self.config).map_err(|faults| {
+            let _ = writeln!(output.err, "{faults}");
+            Exit::Config
+        })
+    }
+}
+
+/// Understands the arguments, runs the command, and gives its exit code.
+pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Output<'_>) -> Exit {
+    let call = match Call::try_parse_from(args) {
+        Ok(call) => call,
+        Err(message) => return usage(&message, output),
+    };
+    match &call.command {
+        Command::Run(args) => run::run(args, output),
+        Command::Check(args) => check::run(args, output),
+        Command::Inspect(args) => inspect::run(args, output),
+        Command::Try(args) => trial::run(args, output),
+        Command::Explain(args) => explain::run(args, output),
+        Command::Status(args) => status::run(args, output),
+        Command::Links(args) => links::run(args, output),
+        Command::Held(args) => held::run(args, output),
+    }
+}
+
+/// Help and version were asked for; anything else is a wrong call.
+fn usage(message: &clap::Error, output: &mut Output<'_>) -> Exit {
+    if message.use_stderr() {
+        let _ = write!(output.err, "{}", message.render());
+        return Exit::Usage;
+    }
+    let _ = write!(output.out, "{}", message.render());
+    Exit::Right
+}
+
+/// Asks the running engine, or the store itself where none runs.
+fn ask(data: &Path, request: &Request) -> Result<Value> {
+    if let Some(answer) = control::ask(data, request)? {
+        return Ok(answer);
+    }
+    if !data.exists() {
+        return Err(Error::permanent(
+            format!("open the store in {}", data.display()),
+            "no engine has run with this configuration yet",
+        )
+        .next("start it with `mailmill run`"));
+    }
+    Desk::new(Store::open(data)?, None, Clock::System).answer(request)
+}
+
+/// Asks, and reads the answer as what it is.
+fn ask_for<T: serde::de::DeserializeOwned>(data: &Path, request: &Request) -> Result<T> {
+    serde_json::from_value(ask(data, request)?)
+        .map_err(|why| Error::permanent("understand the engine's answer", why))
 }

@@ -48,28 +48,30 @@ impl Body {
         self.parts().iter().filter(|part| !part.is_container)
     }
 
+    /// The first text part that is not blank, else the HTML as text: newsletters leave the plain
+    /// part of an alternative empty.
     pub(super) fn text(&self, bytes: &[u8]) -> &str {
         self.text.get_or_init(|| {
             if self.parts.is_err() {
                 let most = bytes.len().min(MOST_TEXT);
                 return unix_lines(&charset::guess(&bytes[..most]));
             }
-            match self.shown("text/plain") {
-                Some(part) => unix_lines(&text_of(part, bytes)),
-                None => html::to_text(self.html(bytes)),
-            }
+            let mut plain = self.shown("text/plain").map(|part| text_of(part, bytes));
+            let written = plain.find(|text| !text.trim().is_empty());
+            written.map_or_else(|| html::to_text(self.html(bytes)), |text| unix_lines(&text))
         })
     }
 
     pub(super) fn html(&self, bytes: &[u8]) -> &str {
         self.html.get_or_init(|| {
-            self.shown("text/html").map(|part| text_of(part, bytes)).unwrap_or_default()
+            let mut html = self.shown("text/html").map(|part| text_of(part, bytes));
+            html.next().unwrap_or_default()
         })
     }
 
-    /// The first part of this type that is shown as part of the message.
-    fn shown(&self, media_type: &str) -> Option<&Part> {
-        self.leaves().find(|part| is_shown(part) && part.content.media_type() == media_type)
+    /// The parts of this type that are shown as part of the message.
+    fn shown(&self, media_type: &str) -> impl Iterator<Item = &Part> {
+        self.leaves().filter(move |part| is_shown(part) && part.content.media_type() == media_type)
     }
 
     pub(super) fn attachments(&self, bytes: &[u8]) -> &[Attachment] {

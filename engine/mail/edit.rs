@@ -2,20 +2,48 @@
 //! other byte stays as it is, line ends and broken lines included.
 
 use super::field::{Field, Fields};
-use super::{encode, receipt};
+use super::{Message, encode, receipt};
+
+impl Message {
+    /// This message with all fields of a name replaced by one at the place of the first, or at the
+    /// top where there is none. The value reads back the same, but for blanks at its ends. A name
+    /// that cannot be one changes nothing.
+    #[must_use]
+    pub fn with_header_set(&self, name: &str, value: &str) -> Message {
+        self.edited(with_set(self.head_block(), name, value), &[name])
+    }
+
+    /// This message with a field added at the top. A name that cannot be one changes nothing.
+    #[must_use]
+    pub fn with_header_added(&self, name: &str, value: &str) -> Message {
+        self.edited(with_added(self.head_block(), name, value), &[name])
+    }
+
+    /// This message without the fields of these names.
+    #[must_use]
+    pub fn with_headers_removed(&self, names: &[&str]) -> Message {
+        self.edited(without(self.head_block(), names), names)
+    }
+
+    /// This message without any receipt request.
+    #[must_use]
+    pub fn without_receipt_requests(&self) -> Message {
+        self.edited(without_receipt_requests(self.head_block()), &[])
+    }
+}
 
 /// `head` without the fields of these names.
-pub(super) fn without(head: &[u8], names: &[&str]) -> Vec<u8> {
+fn without(head: &[u8], names: &[&str]) -> Vec<u8> {
     remove(head, |field| names.iter().any(|name| field.is(head, name)))
 }
 
 /// `head` without anything that asks for a receipt.
-pub(super) fn without_receipt_requests(head: &[u8]) -> Vec<u8> {
+fn without_receipt_requests(head: &[u8]) -> Vec<u8> {
     remove(head, |field| receipt::concerns(head, field))
 }
 
 /// `head` with all fields of a name replaced by one, at the place of the first or at the top.
-pub(super) fn with_set(head: &[u8], name: &str, value: &str) -> Vec<u8> {
+fn with_set(head: &[u8], name: &str, value: &str) -> Vec<u8> {
     if !is_name(name) {
         return head.to_vec();
     }
@@ -31,7 +59,7 @@ pub(super) fn with_set(head: &[u8], name: &str, value: &str) -> Vec<u8> {
 }
 
 /// `head` with a field added above all others.
-pub(super) fn with_added(head: &[u8], name: &str, value: &str) -> Vec<u8> {
+fn with_added(head: &[u8], name: &str, value: &str) -> Vec<u8> {
     if !is_name(name) {
         return head.to_vec();
     }

@@ -149,11 +149,14 @@ fn is_daemon(local: &str) -> bool {
         .any(|known| local.eq_ignore_ascii_case(known))
 }
 
+/// `noreply`, `noreply+17`, `shop-noreply`; not `noreplyfrank`.
 fn is_program(local: &str) -> bool {
     let local = local.to_ascii_lowercase();
+    let apart = ['+', '-', '_', '.', '='];
     NO_REPLY.iter().any(|known| {
-        local
-            .strip_prefix(known)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-', '_', '.', '=']))
+        let before = local.strip_suffix(known);
+        let after = local.strip_prefix(known);
+        before.is_some_and(|rest| rest.is_empty() || rest.ends_with(apart))
+            || after.is_some_and(|rest| rest.starts_with(apart))
     })
 }

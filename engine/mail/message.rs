@@ -14,7 +14,8 @@ use super::content::Content;
 use super::field::{Field, Fields};
 use super::guard::Excess;
 use super::protection::{self, Answer, Protection};
-use super::{Address, address_list, charset, edit, field, id, kind, receipt, thread, word};
+use super::source::Source;
+use super::{Address, address_list, charset, field, id, kind, receipt, thread, word};
 
 /// A read that needs the body was asked of a message of which only the headers are here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +49,6 @@ pub struct Message {
     cc: OnceLock<Vec<Address>>,
 }
 
-/// Where the bytes are. An edit copies the header block and shares the rest.
-enum Source {
-    Given(Arc<[u8]>),
-    Edited { head: Vec<u8>, original: Arc<[u8]>, body: usize, joined: OnceLock<Arc<[u8]>> },
-}
-
 impl Message {
     /// A message of which only the header block is here.
     pub fn from_headers(bytes: impl Into<Arc<[u8]>>) -> Self {
@@ -85,20 +80,12 @@ impl Message {
 
     /// The bytes, as given or as edited.
     pub fn bytes(&self) -> &Arc<[u8]> {
-        match &self.source {
-            Source::Given(bytes) => bytes,
-            Source::Edited { head, original, body, joined } => {
-                joined.get_or_init(|| [head, &original[*body..]].concat().into())
-            }
-        }
+        self.source.bytes()
     }
 
     /// Size in bytes of what is here.
     pub fn size(&self) -> usize {
-        match &self.source {
-            Source::Given(bytes) => bytes.len(),
-            Source::Edited { head, original, body, .. } => head.len() + original.len() - body,
-        }
+        self.source.size()
     }
 
     /// Subject, decoded and unfolded; empty where there is none.
@@ -235,8 +222,8 @@ impl Message {
         }
     }
 
-    /// The plain text: the first text part, or the HTML part as text; at most `most` bytes. Lines
-    /// end in LF.
+    /// The plain text: the first text part that is not blank, or the HTML part as text; at most
+    /// `most` bytes. Lines end in LF.
     ///
     /// # Errors
     /// Where the body is not here.
@@ -281,32 +268,6 @@ impl Message {
         self.parsed().map(|(body, _)| body.excess())
     }
 
-    /// This message with all fields of a name replaced by one at the place of the first, or at the
-    /// top where there is none. The value reads back the same, but for blanks at its ends. A name
-    /// that cannot be one changes nothing.
-    #[must_use]
-    pub fn with_header_set(&self, name: &str, value: &str) -> Message {
-        self.edited(edit::with_set(self.head_block(), name, value), &[name])
-    }
-
-    /// This message with a field added at the top. A name that cannot be one changes nothing.
-    #[must_use]
-    pub fn with_header_added(&self, name: &str, value: &str) -> Message {
-        self.edited(edit::with_added(self.head_block(), name, value), &[name])
-    }
-
-    /// This message without the fields of these names.
-    #[must_use]
-    pub fn with_headers_removed(&self, names: &[&str]) -> Message {
-        self.edited(edit::without(self.head_block(), names), names)
-    }
-
-    /// This message without any receipt request.
-    #[must_use]
-    pub fn without_receipt_requests(&self) -> Message {
-        self.edited(edit::without_receipt_requests(self.head_block()), &[])
-    }
-
     /// The content fields of the message itself.
     pub(super) fn content(&self) -> &Content {
         self.content.get_or_init(|| Content::of(self.head(), self.fields(), "text/plain"))
@@ -322,10 +283,7 @@ impl Message {
         if !self.whole {
             return Err(NeedBody);
         }
-        let bytes = match &self.source {
-            Source::Given(bytes) => &bytes[self.fields().body()..],
-            Source::Edited { original, body, .. } => &original[*body..],
-        };
+        let bytes = self.source.body(self.fields());
         Ok((self.body.get_or_init(|| Body::new(self.content().clone(), bytes)), bytes))
     }
 
@@ -346,16 +304,12 @@ impl Message {
         self.fields().named(head, name).map(|field: &Field| field.value(head))
     }
 
-    /// Bytes that begin with the header block.
     fn head(&self) -> &[u8] {
-        match &self.source {
-            Source::Given(bytes) => bytes,
-            Source::Edited { head, .. } => head,
-        }
+        self.source.head()
     }
 
     /// The header block alone, with the empty line that ends it.
-    fn head_block(&self) -> &[u8] {
+    pub(super) fn head_block(&self) -> &[u8] {
         &self.head()[..self.fields().body()]
     }
 
@@ -364,13 +318,8 @@ impl Message {
     }
 
     /// This message with another header block; `names` are the fields that differ.
-    fn edited(&self, head: Vec<u8>, names: &[&str]) -> Message {
-        let (original, body) = match &self.source {
-            Source::Given(bytes) => (bytes.clone(), self.fields().body()),
-            Source::Edited { original, body, .. } => (original.clone(), *body),
-        };
-        let source = Source::Edited { head, original, body, joined: OnceLock::new() };
-        let mut edited = Self::new(source, self.whole);
+    pub(super) fn edited(&self, head: Vec<u8>, names: &[&str]) -> Message {
+        let mut edited = Self::new(self.source.with_head(self.fields(), head), self.whole);
         if !names.iter().any(|name| starts_content_field(name)) {
             edited.body = self.body.clone();
         }

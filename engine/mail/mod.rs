@@ -24,6 +24,7 @@ mod id;
 mod kind;
 mod parameter;
 mod protection;
+mod source;
 mod structure;
 mod transfer;
 mod word;

@@ -11,6 +11,9 @@ use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
 pub mod imap;
 pub mod maildir;
+mod open;
+
+pub use open::open;
 
 /// What is known of a mailbox once it is selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +133,10 @@ pub trait Mailboxes: Send {
     /// else copy, then `\Deleted` and UID EXPUNGE of these UIDs only.
     async fn move_to(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed>;
 
+    /// Whether [`Mailboxes::move_to`] is one atomic operation, so that a message still in its
+    /// source was not moved.
+    fn moves_atomically(&self) -> bool;
+
     /// Adds a message to a mailbox with its flags and received time; its UID where told.
     async fn append(
         &mut self,
@@ -157,4 +164,9 @@ pub trait Mailboxes: Send {
 
     /// Ends the connection in order.
     async fn close(&mut self) -> Result<()>;
+
+    /// How long the server asked to be left alone when it last refused a call, where it said so.
+    fn back_off(&self) -> Option<Duration> {
+        None
+    }
 }

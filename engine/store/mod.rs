@@ -1,1 +1,323 @@
-//! To come.
+//! KEEPS everything that outlives a restart: what was decided, what was done, how far each mailbox
+//! is read, what steps remember, which message belongs to which project.
+//!
+//! # The states of an inbound message on disk
+//!
+//! | state | what is on disk | after a crash here |
+//! |---|---|---|
+//! | *seen* | nothing: its UID is above the mailbox's cursor | it is fetched and decided again; no harm, nothing was done |
+//! | *planned* | its record, [`State::Planned`], with the step state and links it decided | the plan stands and is not decided again: [`Store::unsettled`] gives it. Actions with a mark are done. The first action without one may have been done or not: its outcome is **looked up** at the mailbox before it is tried again |
+//! | *performed* | the record with a [`Mark`] for each action | nothing is left to do but to settle |
+//! | *settled* | [`State::Settled`]; the cursor has passed it | nothing |
+//! | *held* (beside them) | [`State::Held`] with a [`Hold`]: why and when next | it stays where it is, the cursor passes it, [`Store::held`] shows it |
+//! | *released* | [`State::Released`]: a person let a held message go | nothing |
+//! | *void* | [`State::Void`]: its key no longer names a message | nothing: if it still exists it is met again under its new key |
+//!
+//! # What makes this hold
+//!
+//! - A message is touched on its server only after [`Store::commit`] returned for its plan.
+//! - The cursor passes a message in the same commit that settles or holds it, or in a later one;
+//!   never in an earlier one. A UID below the cursor is never looked at again, so a cursor that
+//!   moves early loses mail.
+//! - [`Store::commit`] writes all its changes as one sled batch, so that after a crash all or none
+//!   of them are there, and returns only when they survive a loss of power.
+//! - What mailmill itself moves or appends to a mailbox it also watches is noted by
+//!   [`Change::Arrived`] in the commit that marks the action, and not processed again.
+//!
+//! The store is an index, not the mail: messages live on servers and in files. Losing it costs
+//! marks, links and memory, never mail. This folder alone knows sled.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
+
+mod change;
+mod disk;
+mod draft;
+mod fence;
+mod key;
+mod links;
+mod lock;
+mod memory;
+mod record;
+mod seal;
+mod value;
+mod witness;
+
+pub use change::{Change, Cursor};
+pub use links::Link;
+pub use memory::StoreMemory;
+pub use record::{Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State};
+
+use disk::Disk;
+use draft::Draft;
+
+/// The engine's memory on disk. Cheap to clone; all clones are the same store.
+///
+/// Every call blocks on the disk, [`Store::commit`] for some milliseconds: async code takes
+/// [`Store::write`].
+#[derive(Debug, Clone)]
+pub struct Store {
+    disk: Arc<Disk>,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made (mode 0700) where it is missing.
+    ///
+    /// # Errors
+    /// Permanent where another process holds the store (it names its pid), where it is damaged, cut
+    /// short or older than what was acknowledged, or where a newer mailmill wrote it.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let disk = Disk::open(folder)?;
+        Ok(Self { disk: Arc::new(disk) })
+    }
+
+    /// How far a mailbox was read; `None` where it never was.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn cursor(&self, account: &str, mailbox: &MailboxName) -> Result<Option<Cursor>> {
+        let _whole = self.disk.reading();
+        let Some(bytes) = self.disk.get(&key::cursor(account, mailbox)?)? else { return Ok(None) };
+        Cursor::decode(&bytes).map(Some)
+    }
+
+    /// Writes all changes as one: after a crash all of them are there or none. They survive a loss
+    /// of power once this returns. Changes apply in their order, a later one over an earlier one.
+    ///
+    /// Safe to call from several threads at once.
+    ///
+    /// # Errors
+    /// Permanent for a record over [`MAX_RECORD`], a name too long to be a key, or a link to a
+    /// record that does not exist: nothing of the batch is written, and the caller holds the
+    /// message. Temporary where the disk failed: the batch may or may not be there after a
+    /// restart, and the store takes no further commit until then.
+    pub fn commit(&self, changes: &[Change]) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let sequence = {
+            let _alone = self.disk.writing()?;
+            let mut draft = Draft::new(&self.disk);
+            for change in changes {
+                draft.add(change)?;
+            }
+            self.disk.apply(draft.into_batch())?
+        };
+        self.disk.make_durable(sequence)
+    }
+
+    /// The next record id. Ids count up for good: an id that was once committed is never given
+    /// again, not after a crash nor after [`Store::prune`].
+    ///
+    /// # Errors
+    /// All ids are used up.
+    pub fn next_id(&self) -> Result<u64> {
+        self.disk.next_id()
+    }
+
+    /// A record.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn record(&self, id: u64) -> Result<Option<MessageRecord>> {
+        let _whole = self.disk.reading();
+        self.read_record(id)
+    }
+
+    /// The records of an account whose plan was not carried out to its end, by id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn unsettled(&self, account: &str) -> Result<Vec<MessageRecord>> {
+        let _whole = self.disk.reading();
+        self.records(&self.disk.ids(&key::planned_of(account)?)?)
+    }
+
+    /// The held records, by id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn held(&self) -> Result<Vec<MessageRecord>> {
+        let _whole = self.disk.reading();
+        self.records(&self.disk.ids(&key::HELD)?)
+    }
+
+    /// The newest record of a message key.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of_key(&self, message: &MessageKey) -> Result<Option<MessageRecord>> {
+        let _whole = self.disk.reading();
+        let newest = self.disk.last_ids(&key::message(message)?, 1)?;
+        Ok(self.records(&newest)?.pop())
+    }
+
+    /// What a person means by `what`: an id (`42` or `#42`) or a Message-ID with or without angle
+    /// brackets. Newest first, at most 100.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find(&self, what: &str) -> Result<Vec<MessageRecord>> {
+        let what = what.trim();
+        let _whole = self.disk.reading();
+        let message_id = record::bare(what);
+        let named = self.disk.last_ids(&key::message_id(message_id), 100)?;
+        let mut found = match what.strip_prefix('#').unwrap_or(what).parse::<u64>() {
+            Ok(id) => self.records(&[id])?,
+            Err(_) => Vec::new(),
+        };
+        for record in self.records(&named)? {
+            let same = record.message_id.as_deref().map(record::bare) == Some(message_id);
+            if same && found.iter().all(|other| other.id != record.id) {
+                found.push(record);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The records of a Message-ID (without angle brackets), newest first, at most 100.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of_message_id(&self, message_id: &str) -> Result<Vec<MessageRecord>> {
+        let _whole = self.disk.reading();
+        let mut records = self.records(&self.disk.last_ids(&key::message_id(message_id), 100)?)?;
+        records.retain(|record| record.message_id.as_deref() == Some(message_id));
+        Ok(records)
+    }
+
+    /// [`Store::commit`] off the network threads.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn write(&self, changes: Vec<Change>) -> Result<()> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.commit(&changes))
+            .await
+            .map_err(|why| Error::temporary("write the store", why))?
+    }
+
+    /// The newest records, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn recent(&self, limit: usize) -> Result<Vec<MessageRecord>> {
+        let _whole = self.disk.reading();
+        self.records(&self.disk.newest_records(limit)?)
+    }
+
+    /// What is linked to a project, in the order of record ids. Links outlive their records.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn links(&self, project: &str) -> Result<Vec<Link>> {
+        let _whole = self.disk.reading();
+        let values = self.disk.values(&key::links_of(project)?)?;
+        values.iter().map(|bytes| Link::decode(bytes)).collect()
+    }
+
+    /// What a step of an account remembers under a key.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn state(&self, account: &str, step: &str, name: &str) -> Result<Option<String>> {
+        let _whole = self.disk.reading();
+        let Some(bytes) = self.disk.value(&key::state(account, step, name)?)? else {
+            return Ok(None);
+        };
+        value::text(&bytes).map(Some)
+    }
+
+    /// What steps remember, in the form that a pipeline asks for.
+    pub fn memory(&self) -> Arc<StoreMemory> {
+        Arc::new(StoreMemory::new(self.clone()))
+    }
+
+    /// Which of these messages mailmill itself put into the mailbox, in the order given.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn arrived(
+        &self,
+        account: &str,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        uids: &[Uid],
+    ) -> Result<Vec<Uid>> {
+        let _whole = self.disk.reading();
+        let mut ours = Vec::new();
+        for uid in uids {
+            if self.disk.get(&key::arrived(account, mailbox, uidvalidity, *uid)?)?.is_some() {
+                ours.push(*uid);
+            }
+        }
+        Ok(ours)
+    }
+
+    /// The number of the generation with this digest: that of the newest where the digest is the
+    /// same, else the next. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn generation_number(&self, digest: &str) -> Result<u64> {
+        let (number, sequence) = {
+            let _alone = self.disk.writing()?;
+            let newest = self.disk.get(&key::GENERATION)?;
+            let newest = newest.as_deref().map(value::numbered).transpose()?;
+            let number = match newest {
+                Some((number, known)) if known == digest => return Ok(number),
+                Some((number, _)) => number + 1,
+                None => 1,
+            };
+            let mut draft = Draft::new(&self.disk);
+            draft.generation(number, digest);
+            (number, self.disk.apply(draft.into_batch())?)
+        };
+        self.disk.make_durable(sequence)?;
+        Ok(number)
+    }
+
+    /// Removes the oldest settled and released records beyond the newest `keep` of them, in
+    /// batches, and says how many. Planned and held records stay, whatever their number; so do
+    /// links, step state and cursors.
+    ///
+    /// # Errors
+    /// The store cannot be read or written; what was removed so far stays removed.
+    pub fn prune(&self, keep: usize) -> Result<usize> {
+        const BATCH: usize = 500;
+        let mut surplus = self.disk.count(&key::DONE)?.saturating_sub(keep);
+        let mut removed = 0;
+        while surplus > 0 {
+            let sequence = {
+                let _alone = self.disk.writing()?;
+                let oldest = self.disk.first_ids(&key::DONE, surplus.min(BATCH))?;
+                if oldest.is_empty() {
+                    break;
+                }
+                let mut draft = Draft::new(&self.disk);
+                for id in &oldest {
+                    draft.forget(*id)?;
+                }
+                removed += oldest.len();
+                surplus -= oldest.len();
+                self.disk.apply(draft.into_batch())?
+            };
+            self.disk.make_durable(sequence)?;
+        }
+        Ok(removed)
+    }
+
+    fn read_record(&self, id: u64) -> Result<Option<MessageRecord>> {
+        self.disk
+            .value(&key::record(id))?
+            .map(|bytes| MessageRecord::decode(id, &bytes))
+            .transpose()
+    }
+
+    fn records(&self, ids: &[u64]) -> Result<Vec<MessageRecord>> {
+        ids.iter().filter_map(|id| self.read_record(*id).transpose()).collect()
+    }
+}

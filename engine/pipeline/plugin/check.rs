@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::bindings::{Step, StepPre};
@@ -92,9 +93,14 @@ fn imports(engine: &PluginEngine, file: &Path, component: &Component) -> Result<
     let foreign = component
         .component_type()
         .imports(engine.wasmtime())
-        .map(|(name, _)| name.to_owned())
-        .find(|name| !offered(name));
+        .find(|(name, import)| !is_type(&import.ty) && !offered(name))
+        .map(|(name, _)| name.to_owned());
     foreign.map_or(Ok(()), |name| Err(foreign_import(file, &name)))
+}
+
+/// A world that uses a type of an interface imports it by its own name as well.
+fn is_type(import: &ComponentItem) -> bool {
+    matches!(import, ComponentItem::Type(_) | ComponentItem::Resource(_))
 }
 
 fn offered(import: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The call that runs on this thread: whose run it is, where it stands, when its time is up.
 //!
-//! rhai's progress and print hooks know neither call nor run, so they look here.
+//! rhai's progress hook, `print` and `debug` know neither call nor run, so they look here.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,7 +18,6 @@ struct Call {
     run: Arc<Run>,
     file: String,
     deadline: Instant,
-    refused: Option<String>,
 }
 
 /// A call under way; it is over when this is dropped.
@@ -27,14 +26,9 @@ pub(super) struct Entered(());
 impl Entered {
     /// Begins a call of a script's function on this thread.
     pub(super) fn enter(run: &Arc<Run>, file: String, time: Duration) -> Self {
-        let call = Call { run: run.clone(), file, deadline: Instant::now() + time, refused: None };
+        let call = Call { run: run.clone(), file, deadline: Instant::now() + time };
         CALL.with_borrow_mut(|current| *current = Some(call));
         Self(())
-    }
-
-    /// Ends the call; says why a `print` was refused, where one was.
-    pub(super) fn leave(self) -> Option<String> {
-        CALL.with_borrow_mut(|current| current.take().and_then(|call| call.refused))
     }
 }
 
@@ -55,16 +49,12 @@ pub(super) fn overdue() -> bool {
     CALL.with_borrow(|call| call.as_ref().is_some_and(|call| Instant::now() >= call.deadline))
 }
 
-/// `print` and `debug`: a line of the log. rhai lets them not fail, so a refusal is kept for the
-/// end of the call.
-pub(super) fn print(line: &str, place: Position) {
+/// `print` and `debug`: a line of the log.
+///
+/// # Errors
+/// As of [`Run::log`].
+pub(super) fn print(line: &str, place: Position) -> Result<(), Break> {
     let at = at(place);
-    CALL.with_borrow_mut(|call| {
-        let Some(call) = call else { return };
-        if call.refused.is_none()
-            && let Err(Break::Refused(why)) = call.run.log(line, at)
-        {
-            call.refused = Some(why);
-        }
-    });
+    let run = CALL.with_borrow(|call| call.as_ref().map(|call| call.run.clone()));
+    run.map_or(Ok(()), |run| run.log(line, at))
 }

@@ -4,7 +4,6 @@ use rhai::{Dynamic, EvalAltResult, Position};
 
 use crate::pipeline::limits::Limits;
 use crate::pipeline::run::Break;
-use crate::pipeline::step::StepError;
 use crate::pipeline::value::inert;
 
 /// What a native function gives to rhai.
@@ -40,8 +39,14 @@ pub(super) fn terminated(end: End) -> Box<EvalAltResult> {
     Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(end), Position::NONE))
 }
 
+/// Why a call failed, and the line where that is known.
+pub(super) struct Failed {
+    pub(super) message: String,
+    pub(super) line: Option<usize>,
+}
+
 /// Judges the error that a call ended with: the last word is no failure.
-pub(super) fn ended(error: EvalAltResult, name: &str, limits: &Limits) -> Result<(), StepError> {
+pub(super) fn ended(error: EvalAltResult, limits: &Limits) -> Result<(), Failed> {
     let (error, place) = innermost(error);
     let message = match error {
         EvalAltResult::Exit(..) => return Ok(()),
@@ -52,8 +57,7 @@ pub(super) fn ended(error: EvalAltResult, name: &str, limits: &Limits) -> Result
         },
         other => clause(&other, limits),
     };
-    let at = place.line().map(|line| format!("{name}.rhai:{line}"));
-    Err(StepError { message: shorten(&message), at })
+    Err(Failed { message: shorten(&message), line: place.line() })
 }
 
 /// The error at the bottom of nested calls, with the innermost place that is known.

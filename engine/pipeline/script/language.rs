@@ -11,11 +11,11 @@ use rhai::packages::{
     BasicArrayPackage, BasicMapPackage, BasicMathPackage, BitFieldPackage, CorePackage,
     LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Dynamic, Engine, OptimizationLevel, Position};
+use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext, OptimizationLevel, Variant};
 
-use super::error::{Answer, End, refused};
+use super::error::{Answer, End, broken, refused};
 use super::known::{Kind, Known};
-use super::{Script, call, lint, parts, reads, text, time, verbs};
+use super::{Script, call, lint, parts, reads, size, text, time, verbs};
 use crate::fault::{Fault, Faults};
 use crate::pipeline::limits::Limits;
 
@@ -118,6 +118,7 @@ fn bare(limits: &Limits) -> Engine {
     // With `sync` the interner sleeps when two threads meet in it.
     engine.set_max_strings_interned(0);
     set_limits(&mut engine, limits);
+    size::register(&mut engine, limits);
     engine
 }
 
@@ -145,11 +146,30 @@ fn register(engine: &mut Engine) {
     parts::register(engine);
     text::register(engine);
     time::register(engine);
-    engine.on_print(|line| call::print(line, Position::NONE));
-    engine.on_debug(|line, _, place| call::print(line, place));
+    printed::<Dynamic>(engine);
+    // rhai has its own for these, which know no place and cannot fail.
+    printed::<ImmutableString>(engine);
+    printed::<i64>(engine);
+    printed::<f64>(engine);
+    printed::<bool>(engine);
+    printed::<char>(engine);
+    printed::<()>(engine);
+    printed::<rhai::Array>(engine);
+    printed::<rhai::Map>(engine);
     // rhai's own sleeps, and no limit stops it.
     engine.register_fn("sleep", |_: i64| no_sleep());
     engine.register_fn("sleep", |_: f64| no_sleep());
+}
+
+/// `print` and `debug` of a type write to the log, as `mail.log` does.
+fn printed<T: Variant + Clone>(engine: &mut Engine) {
+    for name in ["print", "debug"] {
+        engine.register_fn(name, |call: NativeCallContext, value: T| {
+            let value = Dynamic::from(value);
+            let line = parts::plain(&value).unwrap_or_else(|_| value.to_string());
+            call::print(&line, call.call_position()).map_err(broken)
+        });
+    }
 }
 
 fn no_sleep() -> Answer<()> {

@@ -12,6 +12,7 @@ mod language;
 mod lint;
 mod parts;
 mod reads;
+mod size;
 mod text;
 mod time;
 mod verbs;
@@ -36,8 +37,9 @@ pub struct Script {
     name: String,
     engine: Arc<Engine>,
     ast: AST,
-    inbound: bool,
-    outbound: bool,
+    /// The lines of the functions, where they are defined.
+    inbound: Option<usize>,
+    outbound: Option<usize>,
     limits: Arc<Limits>,
 }
 
@@ -48,26 +50,27 @@ impl Step for Script {
 
     fn defines(&self, direction: Direction) -> bool {
         match direction {
-            Direction::Inbound => self.inbound,
-            Direction::Outbound => self.outbound,
+            Direction::Inbound => self.inbound.is_some(),
+            Direction::Outbound => self.outbound.is_some(),
         }
     }
 
     fn run(&self, run: &Arc<Run>) -> Result<(), StepError> {
         let entry = function(run.input().direction);
-        let call =
-            call::Entered::enter(run, format!("{}.rhai", self.name), self.limits.script_time);
-        let ended = catch_unwind(AssertUnwindSafe(|| self.call(entry, run)));
-        let flooded = call.leave();
-        match ended {
-            Ok(Err(failed)) => error::ended(*failed, &self.name, &self.limits)?,
-            Ok(Ok(_)) => {}
+        let file = format!("{}.rhai", self.name);
+        let _call = call::Entered::enter(run, file, self.limits.script_time);
+        match catch_unwind(AssertUnwindSafe(|| self.call(entry, run))) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => error::ended(*error, &self.limits).map_err(|failed| StepError {
+                // Some errors know no place; the function is better than nothing.
+                at: Some(format!("{}.rhai:{}", self.name, failed.line.unwrap_or(self.line(entry)))),
+                message: failed.message,
+            }),
             Err(_panic) => {
                 let message = "mailmill itself panicked in this step; please report it".into();
-                return Err(StepError { message, at: None });
+                Err(StepError { message, at: None })
             }
         }
-        flooded.map_or(Ok(()), |message| Err(StepError { message, at: None }))
     }
 }
 
@@ -76,6 +79,11 @@ impl Script {
         let options = CallFnOptions::new().eval_ast(false);
         let mail = reads::Mail(run.clone());
         self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, entry, (mail,))
+    }
+
+    fn line(&self, entry: &str) -> usize {
+        let line = if entry == "inbound" { self.inbound } else { self.outbound };
+        line.unwrap_or(1)
     }
 }
 

@@ -29,7 +29,7 @@ fn componentize(from: &Path, to: &Path) -> Result<(), String> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|why| format!("cannot make a component of {}: {why:#}", from.display()))?;
     std::fs::write(to, component).map_err(|why| format!("cannot write {}: {why}", to.display()))
 }

@@ -20,10 +20,10 @@ use super::known::Known;
 use crate::fault::{Fault, Faults, nearest};
 use crate::pipeline::action::{INBOUND_ONLY, OUTBOUND_ONLY, PERFORMED_INBOUND};
 
-/// What a script without faults defines.
+/// The lines of the functions that a script without faults defines.
 pub(super) struct Checked {
-    pub(super) inbound: bool,
-    pub(super) outbound: bool,
+    pub(super) inbound: Option<usize>,
+    pub(super) outbound: Option<usize>,
 }
 
 /// Checks a whole script.
@@ -127,22 +127,23 @@ impl Lint<'_> {
 
     /// `inbound(mail)` and `outbound(mail)`: one of them at least.
     fn entries(&mut self) -> Checked {
-        let mut has = [false, false];
-        for (name, has) in ["inbound", "outbound"].into_iter().zip(&mut has) {
+        let mut lines = [None, None];
+        for (name, line) in ["inbound", "outbound"].into_iter().zip(&mut lines) {
             let Some(parameters) = self.own.get(name) else { continue };
-            *has = parameters.contains(&1);
-            if !*has {
+            let place = self.place_of_function(name);
+            if parameters.contains(&1) {
+                *line = Some(place.0);
+            } else {
                 let number = parameters.first().copied().unwrap_or_default();
                 let what = format!("{name} takes one parameter, the message, not {number}");
                 let help = format!("write fn {name}(mail)");
-                let place = self.place_of_function(name);
                 self.faults.0.push(Fault::at(self.file, self.text, place, what).help(help));
             }
         }
         if !self.own.contains_key("inbound") && !self.own.contains_key("outbound") {
             self.no_entry();
         }
-        Checked { inbound: has[0], outbound: has[1] }
+        Checked { inbound: lines[0], outbound: lines[1] }
     }
 
     fn no_entry(&mut self) {

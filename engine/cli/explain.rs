@@ -1,0 +1,196 @@
+//! `mailmill explain`: why is this message here?
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::{ConfigArg, Exit, Output, ask_for};
+use crate::clock::rfc3339;
+use crate::control::Request;
+use crate::inbound::clause;
+use crate::maillog::inert;
+use crate::pipeline::{Recorded, StepOutcome, StepReport};
+use crate::store::{MarkOutcome, MessageRecord, State};
+
+/// Explain what was decided for a message, by which rule, and what was done when
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The number from the log, or a Message-ID; without it, the newest decisions as a table
+    id: Option<String>,
+    /// How many rows the table has
+    #[arg(long, default_value_t = 30)]
+    limit: usize,
+    /// One JSON object a decision
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
+    let config = match args.config.load(output) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let request = match &args.id {
+        Some(what) => Request::Explain { what: what.clone() },
+        None => Request::Recent { limit: args.limit },
+    };
+    let records: Vec<MessageRecord> = match ask_for(&config.engine.data, &request) {
+        Ok(records) => records,
+        Err(error) => return output.failed(&error),
+    };
+    if records.is_empty() {
+        let what = args.id.as_deref().unwrap_or("any message");
+        let _ = writeln!(output.err, "mailmill: no decision about {what} is known");
+        return Exit::Findings;
+    }
+    if args.json {
+        records.iter().for_each(|record| output.line(serde_json::json!(record)));
+    } else if args.id.is_some() {
+        records.iter().for_each(|record| output.line(story(record)));
+    } else {
+        output.line(table(&records));
+    }
+    Exit::Right
+}
+
+/// The newest decisions, the oldest of them first.
+fn table(records: &[MessageRecord]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(110);
+    }
+    table.set_header(["#", "message", "what happened", "why"]);
+    for record in records.iter().rev() {
+        let message = format!("{}\n{}", inert(&record.subject), inert(&record.from));
+        let (what, why) = what_and_why(record);
+        table.add_row([record.id.to_string(), message, what, why]);
+    }
+    table
+}
+
+fn what_and_why(record: &MessageRecord) -> (String, String) {
+    if let (State::Held, Some(hold)) = (record.state, &record.hold) {
+        return ("held".into(), inert(&hold.reason));
+    }
+    let said: Vec<(String, String)> = record
+        .decision
+        .actions
+        .iter()
+        .filter_map(|said| Some((inert(&clause(&said.action)?), place(said))))
+        .collect();
+    if said.is_empty() {
+        return (format!("stays in {}", record.key.mailbox), "no rule asked for more".into());
+    }
+    let (what, why): (Vec<_>, Vec<_>) = said.into_iter().unzip();
+    (what.join("\n"), why.join("\n"))
+}
+
+fn place(said: &Recorded) -> String {
+    said.at.clone().unwrap_or_else(|| said.step.clone())
+}
+
+/// All that is known of one decision.
+fn story(record: &MessageRecord) -> String {
+    let decision = &record.decision;
+    let mut lines = vec![
+        format!("#{} {}", record.id, record.key),
+        format!(
+            "  \"{}\" from {}, {} bytes",
+            inert(&record.subject),
+            inert(&record.from),
+            record.size
+        ),
+    ];
+    if let Some(id) = &record.message_id {
+        lines.push(format!("  Message-ID <{}>", inert(id)));
+    }
+    lines.push(format!(
+        "  decided {} by generation {} ({}): {}",
+        rfc3339(record.decided_ms),
+        decision.generation,
+        decision.digest,
+        word(&decision.verdict)
+    ));
+    if let Some(project) = &decision.project {
+        lines.push(format!("  project {project}"));
+    }
+    lines
+        .extend(decision.tags.iter().map(|(key, value)| format!("  tag {key} = {}", inert(value))));
+    lines.push("  steps".into());
+    lines.extend(decision.steps.iter().map(step_line));
+    lines.push("  actions".into());
+    lines.extend((0..decision.actions.len()).map(|index| action_line(record, index)));
+    lines.push(format!("  {}", ending(record)));
+    lines.join("\n")
+}
+
+fn step_line(step: &StepReport) -> String {
+    let outcome = match step.outcome {
+        StepOutcome::Ran => format!("ran in {} µs", step.micros),
+        StepOutcome::Skipped => "failed and was skipped".into(),
+        StepOutcome::Failed => "failed".into(),
+        StepOutcome::NotReached => "was not reached".into(),
+    };
+    let body = if step.read_body { ", read the body" } else { "" };
+    let error = step.error.as_ref().map(|error| format!(": {}", inert(error)));
+    format!("    {} {outcome}{body}{}", step.step, error.unwrap_or_default())
+}
+
+fn action_line(record: &MessageRecord, index: usize) -> String {
+    let said = &record.decision.actions[index];
+    let mark = record.marks.iter().find(|mark| mark.action == index).map(|mark| {
+        let outcome = match mark.outcome {
+            MarkOutcome::Done => "done",
+            MarkOutcome::Gone => "gone",
+            MarkOutcome::Failed => "failed",
+        };
+        let note = mark.note.as_deref().map(|note| format!(": {}", inert(note)));
+        format!(" — {outcome} {}{}", rfc3339(mark.at_ms), note.unwrap_or_default())
+    });
+    format!("    {} ({}){}", words(said), place(said), mark.unwrap_or_default())
+}
+
+/// An action in the words of rules: `move_to mailbox=Projects/T-071`.
+fn words(said: &Recorded) -> String {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(&said.action) else {
+        return String::new();
+    };
+    let verb = fields.remove("action");
+    let verb = verb.as_ref().and_then(|verb| verb.as_str()).unwrap_or_default().to_owned();
+    let values: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name}={}", inert(text)),
+            None => format!("{name}={value}"),
+        })
+        .collect();
+    [vec![verb], values].concat().join(" ")
+}
+
+fn ending(record: &MessageRecord) -> String {
+    let hold = record.hold.as_ref();
+    match record.state {
+        State::Planned => "planned: what has no outcome is still to be done".into(),
+        State::Settled => "settled: all of it is done".into(),
+        State::Held => {
+            let reason = hold.map_or("", |hold| &hold.reason);
+            let then = match hold.and_then(|hold| hold.retry_at_ms) {
+                Some(at) => format!("tried again at {}", rfc3339(at)),
+                None => "waits for a person: `mailmill held retry` or `held release`".into(),
+            };
+            format!("held: {}; {then}", inert(reason))
+        }
+        State::Released => "released: a person let it go where it was".into(),
+        State::Void => "void: the message was no longer there under this key".into(),
+    }
+}
+
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}

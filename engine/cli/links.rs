@@ -1,0 +1,41 @@
+//! `mailmill links`: what is linked to a project.
+
+use super::{ConfigArg, Exit, Output, ask_for};
+use crate::clock::rfc3339;
+use crate::control::Request;
+use crate::maillog::inert;
+use crate::store::Link;
+
+/// Show the messages that are linked to a project, and by which evidence
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The project's code
+    project: String,
+    /// One JSON object a link
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
+    let config = match args.config.load(output) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let request = Request::Links { project: args.project.clone() };
+    let links: Vec<Link> = match ask_for(&config.engine.data, &request) {
+        Ok(links) => links,
+        Err(error) => return output.failed(&error),
+    };
+    for link in &links {
+        if args.json {
+            output.line(serde_json::json!(link));
+        } else {
+            let (at, subject) = (rfc3339(link.at_ms), inert(&link.subject));
+            output.line(format_args!("#{} {at} by {}: {subject}", link.id, link.evidence));
+        }
+    }
+    Exit::Right
+}

@@ -1,0 +1,103 @@
+//! `mailmill run`: the engine itself.
+
+use std::io::Write;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigArg, Exit, Output};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::daemon::{Engine, Until};
+use crate::error::{Context, Error, Result};
+use crate::maillog::{Form, Maillog};
+use crate::pipeline::Generation;
+
+/// Stack of the threads that decide: Rhai and MIME parsing recurse, within their limits.
+const STACK: usize = 8 << 20;
+
+/// Run the engine: fetch, decide, and do, until it is told to stop
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Look through every account once, then end
+    #[arg(long)]
+    once: bool,
+    /// The form of the log on standard output
+    #[arg(long, value_enum, default_value_t = LogForm::Text, value_name = "FORM")]
+    log: LogForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogForm {
+    /// One line an event, for people
+    Text,
+    /// One JSON object an event
+    Json,
+    /// Nothing
+    None,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
+    let config = match args.config.load(output) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let generation = match Generation::load(&config) {
+        Ok(generation) => generation,
+        Err(faults) => {
+            let _ = writeln!(output.err, "{faults}");
+            return Exit::Config;
+        }
+    };
+    match serve(args, config, generation) {
+        Ok(()) => Exit::Right,
+        Err(error) => output.failed(&error),
+    }
+}
+
+fn serve(args: &Args, config: Config, generation: Generation) -> Result<()> {
+    let what = || "start the engine".to_owned();
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+        .or_later(what)?;
+    let until = if args.once { Until::Settled } else { Until::Stopped };
+    let result = threads.block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signal(&stop)?;
+        Engine::open(config, generation, args.maillog(), Clock::System)?.run(until, stop).await
+    });
+    // A blocking step that is still at it ends with the process.
+    threads.shutdown_background();
+    result
+}
+
+impl Args {
+    fn maillog(&self) -> Maillog {
+        let (form, sink): (Form, Box<dyn Write + Send>) = match self.log {
+            LogForm::Text => (Form::Text, Box::new(std::io::stdout())),
+            LogForm::Json => (Form::Json, Box::new(std::io::stdout())),
+            LogForm::None => (Form::Text, Box::new(std::io::sink())),
+        };
+        Maillog::new(form, Clock::System, sink)
+    }
+}
+
+/// SIGTERM and SIGINT end the engine in order.
+fn stop_on_signal(stop: &CancellationToken) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|why| Error::temporary("listen for signals", why));
+    let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! The control socket: commands ask the running engine, because only one process holds the store.
+//!
+//! A request and its answer are one line of JSON each. Where no engine runs, the command opens the
+//! store itself and gets the same answers from the same [`Desk`].
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::daemon::Status;
+use crate::error::{Context, Error, Result, Retry};
+use crate::store::{Change, MessageRecord, State, Store};
+
+const NAME: &str = "control.sock";
+
+/// Bytes of one request.
+const REQUEST: u64 = 64 << 10;
+
+/// How long a command waits for the engine's answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a command asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// The engine and its accounts.
+    Status,
+    /// Held messages.
+    Held,
+    /// Decide held messages again at once.
+    HeldRetry {
+        /// Their ids; empty means all.
+        ids: Vec<u64>,
+    },
+    /// Let held messages go: they stay where they are and nothing more happens to them.
+    HeldRelease {
+        /// Their ids.
+        ids: Vec<u64>,
+    },
+    /// Records by id or Message-ID.
+    Explain {
+        /// The id or Message-ID.
+        what: String,
+    },
+    /// The newest records.
+    Recent {
+        /// How many.
+        limit: usize,
+    },
+    /// What is linked to a project.
+    Links {
+        /// The project's code.
+        project: String,
+    },
+    /// A step's memory.
+    StepState {
+        /// The account.
+        account: String,
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// Whoever answers: the store, and the accounts where an engine runs.
+#[derive(Clone)]
+pub struct Desk {
+    store: Store,
+    status: Option<Status>,
+    clock: Clock,
+}
+
+impl Desk {
+    /// A desk over a store, with the status of the running accounts where there are some.
+    pub fn new(store: Store, status: Option<Status>, clock: Clock) -> Self {
+        Self { store, status, clock }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// A store that cannot be read or written, or an id that is not held.
+    pub fn answer(&self, request: &Request) -> Result<Value> {
+        match request {
+            Request::Status => self.status(),
+            Request::Held => value(&self.store.held()?),
+            Request::HeldRetry { ids } => self.retry(ids),
+            Request::HeldRelease { ids } => self.release(ids),
+            Request::Explain { what } => value(&self.store.find(what)?),
+            Request::Recent { limit } => value(&self.store.recent(*limit)?),
+            Request::Links { project } => value(&self.store.links(project)?),
+            Request::StepState { account, step, key } => {
+                value(&self.store.state(account, step, key)?)
+            }
+        }
+    }
+
+    fn status(&self) -> Result<Value> {
+        let engine = match &self.status {
+            Some(status) => value(&status.snapshot())?,
+            None => Value::Null,
+        };
+        let held = self.store.held()?.len();
+        Ok(json!({ "v": 1, "running": self.status.is_some(), "engine": engine, "held": held }))
+    }
+
+    fn retry(&self, ids: &[u64]) -> Result<Value> {
+        let now = self.clock.now_ms();
+        let mut held = self.held(ids)?;
+        for record in &mut held {
+            if let Some(hold) = &mut record.hold {
+                hold.retry_at_ms = Some(now);
+            }
+        }
+        self.write(held)
+    }
+
+    fn release(&self, ids: &[u64]) -> Result<Value> {
+        if ids.is_empty() {
+            return Err(Error::permanent("release held messages", "no id was given"));
+        }
+        let mut held = self.held(ids)?;
+        for record in &mut held {
+            record.state = State::Released;
+        }
+        self.write(held)
+    }
+
+    fn write(&self, held: Vec<MessageRecord>) -> Result<Value> {
+        let ids: Vec<u64> = held.iter().map(|record| record.id).collect();
+        let changes: Vec<Change> =
+            held.into_iter().map(|record| Change::Record(Box::new(record))).collect();
+        self.store.commit(&changes)?;
+        if let Some(status) = &self.status {
+            status.wake_all();
+        }
+        value(&ids)
+    }
+
+    /// The held records of these ids; all of them where none is named.
+    fn held(&self, ids: &[u64]) -> Result<Vec<MessageRecord>> {
+        let mut held = self.store.held()?;
+        let missing = ids.iter().find(|id| !held.iter().any(|record| record.id == **id));
+        if let Some(id) = missing {
+            return Err(Error::permanent(format!("find held message {id}"), "it is not held")
+                .next("see `mailmill held list`"));
+        }
+        held.retain(|record| ids.is_empty() || ids.contains(&record.id));
+        Ok(held)
+    }
+}
+
+fn value<T: Serialize>(answer: &T) -> Result<Value> {
+    serde_json::to_value(answer).or_later(|| "write the answer".into())
+}
+
+/// A socket that is listened on until it is closed or dropped.
+pub struct Listening {
+    stop: CancellationToken,
+    path: PathBuf,
+}
+
+impl Listening {
+    /// Stops listening and removes the socket.
+    pub fn close(self) {}
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Listens in the engine's data folder; only its owner may connect (the folder is 0700).
+///
+/// # Errors
+/// A socket that cannot be made.
+pub fn listen(data: &Path, desk: Desk) -> Result<Listening> {
+    let path = data.join(NAME);
+    // Whoever held it is gone: the store's lock is ours.
+    let _ = std::fs::remove_file(&path);
+    let socket = through(data, |short| tokio::net::UnixListener::bind(short))
+        .or_later(|| format!("listen on {}", path.display()))?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, desk.clone()))),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                },
+                () = stopped.cancelled() => return,
+            }
+        }
+    });
+    Ok(Listening { stop, path })
+}
+
+async fn serve(stream: tokio::net::UnixStream, desk: Desk) {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut read = tokio::io::BufReader::new(read.take(REQUEST));
+    let heard = tokio::time::timeout(PATIENCE, read.read_line(&mut line)).await;
+    if !matches!(heard, Ok(Ok(length)) if length > 0) {
+        return;
+    }
+    let answered = tokio::task::spawn_blocking(move || reply(&line, &desk)).await;
+    if let Ok(answer) = answered {
+        // Who does not read the answer does not get it.
+        let _ = write.write_all(answer.as_bytes()).await;
+    }
+}
+
+fn reply(line: &str, desk: &Desk) -> String {
+    let answer = serde_json::from_str::<Request>(line)
+        .map_err(|why| Error::permanent("understand the request", why))
+        .and_then(|request| desk.answer(&request));
+    let reply = match answer {
+        Ok(answer) => json!({ "ok": answer }),
+        Err(error) => json!({ "error": error.to_string(), "retry": error.retry() }),
+    };
+    format!("{reply}\n")
+}
+
+/// Asks the engine that runs on this data folder; `Ok(None)` where none runs.
+///
+/// # Errors
+/// The engine's own error, or an engine that does not answer.
+pub fn ask(data: &Path, request: &Request) -> Result<Option<Value>> {
+    let Ok(mut stream) = through(data, |short| UnixStream::connect(short)) else {
+        return Ok(None);
+    };
+    let what = || "ask the running engine".to_owned();
+    stream.set_read_timeout(Some(PATIENCE)).or_later(what)?;
+    let line = serde_json::to_string(request).or_later(what)?;
+    stream.write_all(format!("{line}\n").as_bytes()).or_later(what)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).or_later(what)?;
+    let answer: Value = serde_json::from_str(&answer).or_later(what)?;
+    match (answer.get("ok"), answer.get("error").and_then(Value::as_str)) {
+        (Some(ok), _) => Ok(Some(ok.clone())),
+        (None, error) => {
+            let why = error.unwrap_or("it gave no answer");
+            let later = serde_json::from_value(answer["retry"].clone()).unwrap_or(Retry::Later);
+            Err(match later {
+                Retry::Later => Error::temporary(what(), why),
+                Retry::Never => Error::permanent(what(), why),
+            })
+        }
+    }
+}
+
+/// Reaches the socket by a short path, whatever the folder's length: a Unix socket's path ends at
+/// 108 bytes.
+fn through<T>(data: &Path, reach: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
+    let folder = std::fs::File::open(data)?;
+    reach(&PathBuf::from(format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd())))
+}

@@ -1,0 +1,314 @@
+//! The inbound straight line: look, fetch, decide, write down, do, settle.
+//!
+//! One pass takes a mailbox from its cursor to its end in batches. Within a batch all plans are
+//! committed in one durable write before the server is touched, performed together, and settled
+//! together with the cursor in another. What a crash leaves open is taken up by [`Line::resume`].
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::config::{Account, Config};
+use crate::error::{Result, Retry};
+use crate::mail::{MailboxName, Uid, UidValidity};
+use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
+use crate::maillog::{Event, Maillog};
+use crate::perform::{Batch, Doubt, Site};
+use crate::pipeline::Generation;
+use crate::store::{Change, Cursor, MessageRecord, State};
+
+mod decide;
+mod recognise;
+mod record;
+
+pub use record::{clause, did};
+
+/// Messages of one batch.
+const BATCH: usize = 500;
+
+/// Everything the line of one account needs.
+#[derive(Clone)]
+pub struct Line {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The account.
+    pub account: Arc<Account>,
+    /// Its name, as it stands in every key.
+    pub name: Arc<str>,
+    /// Its inbound pipeline.
+    pub pipeline: Arc<str>,
+    /// What decides.
+    pub generation: Arc<Generation>,
+    /// What keeps.
+    pub store: crate::store::Store,
+    /// What time it is.
+    pub clock: crate::clock::Clock,
+    /// What is told.
+    pub log: Maillog,
+}
+
+/// What one account's passes have come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// Messages whose plan is done.
+    pub settled: u64,
+    /// Messages held.
+    pub held: u64,
+}
+
+impl Line {
+    /// Takes one mailbox from its cursor to its end, until `more` says no between two batches.
+    ///
+    /// # Errors
+    /// What ended the connection, or a store that cannot write. Everything done until then is
+    /// marked; the next pass goes on from there.
+    pub async fn pass(
+        &self,
+        mailboxes: &mut dyn Mailboxes,
+        mailbox: &MailboxName,
+        known: &mut HashSet<MailboxName>,
+        more: impl Fn() -> bool,
+    ) -> Result<Tally> {
+        let selected = mailboxes.select(mailbox).await?;
+        let mut above = self.cursor(mailbox, &selected)?;
+        let mut tally = Tally::default();
+        while more() {
+            let uids = mailboxes.uids_above(above, BATCH).await?;
+            let Some(last) = uids.last().copied() else { break };
+            let news = self.without_own(mailbox, selected.uidvalidity, &uids)?;
+            let fetched = mailboxes.fetch(&news, Extent::Headers).await?;
+            let fetched = self.without_known(mailbox, selected.uidvalidity, fetched)?;
+            let decided = self.decide(mailboxes, mailbox, &selected, fetched).await?;
+            let reached = decided.cut_after.unwrap_or(last);
+            self.plan(&decided.records, decided.states).await?;
+            let batch = Batch {
+                site: self.site(),
+                mailboxes: &mut *mailboxes,
+                mailbox,
+                selected: &selected,
+                known: &mut *known,
+                records: decided.records,
+                doubt: Doubt::None,
+            };
+            let records = batch.perform().await?;
+            let cursor = Cursor { uidvalidity: selected.uidvalidity, uid: reached };
+            self.settle(mailbox, records, Some(cursor), &mut tally).await?;
+            above = reached;
+        }
+        Ok(tally)
+    }
+
+    /// Takes up the plans that an earlier connection or engine left open, mailbox by mailbox.
+    ///
+    /// # Errors
+    /// As [`Line::pass`].
+    pub async fn resume(
+        &self,
+        mailboxes: &mut dyn Mailboxes,
+        known: &mut HashSet<MailboxName>,
+    ) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for (mailbox, records) in by_mailbox(self.store.unsettled(&self.name)?) {
+            let Some(selected) = self.select(mailboxes, &mailbox, &records).await? else {
+                continue;
+            };
+            let (current, void): (Vec<_>, Vec<_>) = records
+                .into_iter()
+                .partition(|record| record.key.uidvalidity == selected.uidvalidity);
+            self.settle(&mailbox, record::void(void), None, &mut tally).await?;
+            let batch = Batch {
+                site: self.site(),
+                mailboxes: &mut *mailboxes,
+                mailbox: &mailbox,
+                selected: &selected,
+                known: &mut *known,
+                records: current,
+                doubt: Doubt::Possible,
+            };
+            let records = batch.perform().await?;
+            self.settle(&mailbox, records, None, &mut tally).await?;
+        }
+        Ok(tally)
+    }
+
+    /// Decides held messages again: those that a person or their own time calls for.
+    ///
+    /// # Errors
+    /// As [`Line::pass`].
+    pub async fn retry_held(
+        &self,
+        mailboxes: &mut dyn Mailboxes,
+        known: &mut HashSet<MailboxName>,
+    ) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for (mailbox, held) in by_mailbox(self.due()?) {
+            let Some(selected) = self.select(mailboxes, &mailbox, &held).await? else { continue };
+            let uids: Vec<Uid> = held
+                .iter()
+                .filter(|record| record.key.uidvalidity == selected.uidvalidity)
+                .map(|record| record.key.uid)
+                .collect();
+            let fetched = mailboxes.fetch(&uids, Extent::Headers).await?;
+            self.store.write(record::gone(&held, &fetched)).await?;
+            let decided = self.decide(mailboxes, &mailbox, &selected, fetched).await?;
+            self.plan(&decided.records, decided.states).await?;
+            let batch = Batch {
+                site: self.site(),
+                mailboxes: &mut *mailboxes,
+                mailbox: &mailbox,
+                selected: &selected,
+                known: &mut *known,
+                records: decided.records,
+                doubt: Doubt::None,
+            };
+            let records = batch.perform().await?;
+            self.settle(&mailbox, records, None, &mut tally).await?;
+        }
+        Ok(tally)
+    }
+
+    /// When the next held message is due, Unix milliseconds.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn next_retry_ms(&self) -> Result<Option<i64>> {
+        let held = self.store.held()?;
+        Ok(held
+            .iter()
+            .filter(|record| record.key.account == self.name)
+            .filter_map(|record| record.hold.as_ref()?.retry_at_ms)
+            .min())
+    }
+
+    /// Selects the mailbox of these records; where it is gone for good, so are they.
+    async fn select(
+        &self,
+        mailboxes: &mut dyn Mailboxes,
+        mailbox: &MailboxName,
+        records: &[MessageRecord],
+    ) -> Result<Option<Selected>> {
+        match mailboxes.select(mailbox).await {
+            Ok(selected) => Ok(Some(selected)),
+            Err(error) if error.retry() == Retry::Never => {
+                let text = format!("{}: {error}; what was open there is void", self.name);
+                self.log.say(&Event::Warning { text });
+                self.store.write(record::gone(records, &[])).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn due(&self) -> Result<Vec<MessageRecord>> {
+        let now = self.clock.now_ms();
+        let mut held = self.store.held()?;
+        held.retain(|record| {
+            let at = record.hold.as_ref().and_then(|hold| hold.retry_at_ms);
+            record.key.account == self.name && at.is_some_and(|at| at <= now)
+        });
+        Ok(held)
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site {
+            config: &self.config,
+            account: &self.account,
+            store: &self.store,
+            clock: &self.clock,
+        }
+    }
+
+    /// Where the last pass ended; the start where UIDVALIDITY is new.
+    fn cursor(&self, mailbox: &MailboxName, selected: &Selected) -> Result<Uid> {
+        match self.store.cursor(&self.name, mailbox)? {
+            Some(cursor) if cursor.uidvalidity == selected.uidvalidity => Ok(cursor.uid),
+            Some(_) => {
+                let (account, mailbox) = (self.name.clone(), mailbox.clone());
+                self.log.say(&Event::Renumbered { account, mailbox });
+                Ok(Uid(0))
+            }
+            None => Ok(Uid(0)),
+        }
+    }
+
+    /// The plans, with what their steps remember and link, in one durable write.
+    async fn plan(&self, records: &[MessageRecord], states: Vec<Change>) -> Result<()> {
+        let mut changes: Vec<Change> =
+            records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
+        changes.extend(states);
+        changes.extend(records.iter().flat_map(record::links));
+        self.store.write(changes).await?;
+        for record in records {
+            record::log_lines(&self.log, record);
+        }
+        Ok(())
+    }
+
+    /// Writes down how a batch ended, moves the cursor past it, and tells.
+    async fn settle(
+        &self,
+        mailbox: &MailboxName,
+        records: Vec<MessageRecord>,
+        cursor: Option<Cursor>,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let mut changes: Vec<Change> =
+            records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
+        if let Some(cursor) = cursor {
+            let (account, mailbox) = (self.name.clone(), mailbox.clone());
+            let (uidvalidity, up_to) = (cursor.uidvalidity, cursor.uid);
+            changes.push(Change::ForgetArrived {
+                account: account.clone(),
+                mailbox: mailbox.clone(),
+                uidvalidity,
+                up_to,
+            });
+            changes.push(Change::Cursor { account, mailbox, cursor });
+        }
+        self.store.write(changes).await?;
+        for record in &records {
+            match record.state {
+                State::Held => tally.held += 1,
+                _ => tally.settled += 1,
+            }
+            record::tell(&self.log, record);
+        }
+        Ok(())
+    }
+
+    /// Without the messages that mailmill itself put there.
+    fn without_own(
+        &self,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        uids: &[Uid],
+    ) -> Result<Vec<Uid>> {
+        let own: HashSet<Uid> =
+            self.store.arrived(&self.name, mailbox, uidvalidity, uids)?.into_iter().collect();
+        Ok(uids.iter().copied().filter(|uid| !own.contains(uid)).collect())
+    }
+
+    /// Without the messages that were decided before, under this key or, after a new UIDVALIDITY or
+    /// a move whose target UID was not told, under another.
+    fn without_known(
+        &self,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        fetched: Vec<Fetched>,
+    ) -> Result<Vec<Fetched>> {
+        let mut news = Vec::with_capacity(fetched.len());
+        for message in fetched {
+            if !self.recognises(mailbox, uidvalidity, &message)? {
+                news.push(message);
+            }
+        }
+        Ok(news)
+    }
+}
+
+fn by_mailbox(records: Vec<MessageRecord>) -> BTreeMap<MailboxName, Vec<MessageRecord>> {
+    let mut mailboxes: BTreeMap<MailboxName, Vec<MessageRecord>> = BTreeMap::new();
+    for record in records {
+        mailboxes.entry(record.key.mailbox.clone()).or_default().push(record);
+    }
+    mailboxes
+}

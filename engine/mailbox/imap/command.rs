@@ -1,0 +1,120 @@
+//! Commands as bytes: words, strings, literals, and where to wait for the server's go-ahead.
+//!
+//! Whatever comes from a rule, a configuration or a mailbox list goes through
+//! [`Command::string`], so that no value can end a command and begin another.
+
+use secrecy::zeroize::Zeroizing;
+
+use super::name;
+
+/// A command without its tag.
+pub(super) struct Command<'a> {
+    parts: Vec<Part<'a>>,
+}
+
+enum Part<'a> {
+    Text(Zeroizing<Vec<u8>>),
+    Literal(&'a [u8]),
+    /// A line that the server asks for by a continuation (AUTHENTICATE).
+    Response(Zeroizing<Vec<u8>>),
+}
+
+/// What is done on the wire, in order.
+pub(super) enum Piece<'a> {
+    Send(Zeroizing<Vec<u8>>),
+    SendBorrowed(&'a [u8]),
+    AwaitGoAhead,
+}
+
+/// The non-synchronising literals a server takes (RFC 7888).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LiteralMode {
+    /// Each literal waits for the go-ahead.
+    Wait,
+    /// LITERAL-: up to 4096 bytes go without.
+    Small,
+    /// LITERAL+: all go without.
+    All,
+}
+
+impl<'a> Command<'a> {
+    /// `words` is our own text: never a value from outside.
+    pub(super) fn new(words: &str) -> Self {
+        Self { parts: vec![Part::Text(Zeroizing::new(words.as_bytes().to_vec()))] }
+    }
+
+    /// Adds a blank and our own text.
+    pub(super) fn words(mut self, words: &str) -> Self {
+        self.push(b" ");
+        self.push(words.as_bytes());
+        self
+    }
+
+    /// Adds a blank and a string of any bytes but NUL: quoted, or as a literal.
+    pub(super) fn string(mut self, bytes: &'a [u8]) -> Self {
+        self.push(b" ");
+        match name::quoted(bytes).map(Zeroizing::new) {
+            Some(quoted) => self.push(&quoted),
+            None => self.parts.push(Part::Literal(bytes)),
+        }
+        self
+    }
+
+    /// Adds a blank and a literal.
+    pub(super) fn literal(mut self, bytes: &'a [u8]) -> Self {
+        self.push(b" ");
+        self.parts.push(Part::Literal(bytes));
+        self
+    }
+
+    /// Adds a line to send after the server's continuation.
+    pub(super) fn response(mut self, line: Zeroizing<Vec<u8>>) -> Self {
+        self.parts.push(Part::Response(line));
+        self
+    }
+
+    /// The whole command as what is done on the wire.
+    pub(super) fn pieces(self, tag: &str, mode: LiteralMode) -> Vec<Piece<'a>> {
+        let mut pieces = Vec::new();
+        let mut line = Zeroizing::new(format!("{tag} ").into_bytes());
+        for part in self.parts {
+            match part {
+                Part::Text(text) => line.extend_from_slice(&text),
+                Part::Literal(bytes) => {
+                    let waits = mode.waits(bytes.len());
+                    let plus = if waits { "" } else { "+" };
+                    line.extend_from_slice(format!("{{{}{plus}}}\r\n", bytes.len()).as_bytes());
+                    pieces.push(Piece::Send(std::mem::take(&mut line)));
+                    pieces.extend(waits.then_some(Piece::AwaitGoAhead));
+                    pieces.push(Piece::SendBorrowed(bytes));
+                }
+                Part::Response(text) => {
+                    line.extend_from_slice(b"\r\n");
+                    pieces.push(Piece::Send(std::mem::take(&mut line)));
+                    pieces.push(Piece::AwaitGoAhead);
+                    line = text;
+                }
+            }
+        }
+        line.extend_from_slice(b"\r\n");
+        pieces.push(Piece::Send(line));
+        pieces
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self.parts.last_mut() {
+            Some(Part::Text(text)) => text.extend_from_slice(bytes),
+            _ => self.parts.push(Part::Text(Zeroizing::new(bytes.to_vec()))),
+        }
+    }
+}
+
+impl LiteralMode {
+    fn waits(self, size: usize) -> bool {
+        match self {
+            Self::Wait => true,
+            Self::Small => size > 4096,
+            Self::All => false,
+        }
+    }
+}

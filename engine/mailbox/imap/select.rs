@@ -1,0 +1,174 @@
+//! Opening a mailbox, and what LIST says of mailboxes; making one.
+
+use crate::error::{Error, Result};
+use crate::mail::{Flag, MailboxName, Uid, UidValidity};
+use crate::mailbox::Selected;
+
+use super::command::Command;
+use super::name;
+use super::response::{Code, Listed, Reply};
+use super::session::{Answer, Session};
+
+impl Session {
+    pub(super) async fn select(&mut self, mailbox: &MailboxName) -> Result<Selected> {
+        let what = format!("open mailbox {mailbox}");
+        let wire = self.wire_name(&what, mailbox)?;
+        // A refused SELECT leaves no mailbox selected (RFC 9051 section 6.3.2).
+        self.selected = None;
+        self.exists = 0;
+        let answer = self.run(&what, Command::new("SELECT").string(wire.as_bytes())).await?;
+        self.selected = Some(mailbox.clone());
+        self.news = false;
+        let uidvalidity = answer.codes().find_map(|code| match code {
+            Code::UidValidity(value) if *value > 0 => Some(UidValidity(*value)),
+            _ => None,
+        });
+        let Some(uidvalidity) = uidvalidity else {
+            self.selected = None;
+            let why =
+                "the server tells no UIDVALIDITY, without which no message can be named for good";
+            return Err(Error::permanent(self.at(&what), why));
+        };
+        let (permanent_flags, any_keyword) = permanent_flags(&answer);
+        let uidnext = self.uidnext(&what, &answer).await?;
+        self.uidnext = uidnext.0;
+        Ok(Selected { uidvalidity, uidnext, exists: self.exists, permanent_flags, any_keyword })
+    }
+
+    /// UIDNEXT; from the last message where the server tells none.
+    async fn uidnext(&mut self, what: &str, answer: &Answer) -> Result<Uid> {
+        let told = answer.codes().find_map(|code| match code {
+            Code::UidNext(value) if *value > 0 => Some(Uid(*value)),
+            _ => None,
+        });
+        if let Some(uidnext) = told {
+            return Ok(uidnext);
+        }
+        if self.exists == 0 {
+            return Ok(Uid(1));
+        }
+        let answer = self.run(what, Command::new("UID FETCH * (UID)")).await?;
+        let last = answer.replies.iter().filter_map(|reply| match reply {
+            Reply::Fetch(data) => data.uid,
+            _ => None,
+        });
+        match last.max() {
+            Some(last) => Ok(Uid(last.saturating_add(1))),
+            None => Err(Error::temporary(self.at(what), "the server tells no UIDNEXT")),
+        }
+    }
+
+    /// Learns the hierarchy delimiter (RFC 9051 section 6.3.9).
+    pub(super) async fn learn_delimiter(&mut self) -> Result<()> {
+        let listed = self.list("ask for the mailbox hierarchy", "").await?;
+        self.delimiter = listed.first().and_then(|listed| listed.delimiter);
+        Ok(())
+    }
+
+    pub(super) async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>> {
+        let what = format!("list the mailboxes below {root}");
+        let wire = self.wire_name(&what, root)?;
+        let mut listed = self.list(&what, &wire).await?;
+        if let Some(delimiter) = self.delimiter {
+            listed.extend(self.list(&what, &format!("{wire}{delimiter}*")).await?);
+        }
+        let mut names: Vec<MailboxName> = listed
+            .iter()
+            .filter(|listed| listed.selectable)
+            .filter_map(|listed| self.named(listed))
+            .filter(|name| name == root || name.is_below(root))
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    pub(super) async fn exists(&mut self, mailbox: &MailboxName) -> Result<bool> {
+        let what = format!("look for mailbox {mailbox}");
+        let wire = self.wire_name(&what, mailbox)?;
+        let listed = self.list(&what, &wire).await?;
+        let mut selectable = listed.iter().filter(|listed| listed.selectable);
+        Ok(selectable
+            .any(|listed| name::decode(&listed.name, listed.delimiter).as_ref() == Some(mailbox)))
+    }
+
+    pub(super) async fn create(&mut self, mailbox: &MailboxName) -> Result<()> {
+        let what = format!("create mailbox {mailbox}");
+        let Err(refused) = self.create_one(&what, mailbox).await else { return Ok(()) };
+        if self.broken.is_some() {
+            return Err(refused);
+        }
+        // ALREADYEXISTS is a newer code than many servers; LIST is sure.
+        if self.exists(mailbox).await? {
+            return Ok(());
+        }
+        let levels: Vec<&str> = mailbox.as_str().split('/').collect();
+        if levels.len() == 1 {
+            return Err(refused);
+        }
+        // Servers should make the parents themselves (RFC 9051 section 6.3.4); not all do.
+        for depth in 1..levels.len() {
+            if let Ok(parent) = MailboxName::new(&levels[..depth].join("/")) {
+                // A parent that is there already is refused: the last word has the mailbox itself.
+                let refused = self.create_one(&what, &parent).await.is_err();
+                if refused && self.broken.is_some() {
+                    break;
+                }
+            }
+        }
+        self.create_one(&what, mailbox).await
+    }
+
+    async fn create_one(&mut self, what: &str, mailbox: &MailboxName) -> Result<()> {
+        let wire = self.wire_name(what, mailbox)?;
+        self.run(what, Command::new("CREATE").string(wire.as_bytes())).await.map(drop)
+    }
+
+    /// The mailbox's name on the wire.
+    ///
+    /// # Errors
+    /// This server can have no mailbox of this name.
+    pub(super) fn wire_name(&self, what: &str, mailbox: &MailboxName) -> Result<String> {
+        name::encode(mailbox, self.delimiter)
+            .map_err(|why| Error::permanent(self.at(what), why).next("choose another mailbox name"))
+    }
+
+    async fn list(&mut self, what: &str, pattern: &str) -> Result<Vec<Listed>> {
+        let command = Command::new("LIST \"\"").string(pattern.as_bytes());
+        let answer = self.run(what, command).await?;
+        let listed = answer.replies.into_iter().filter_map(|reply| match reply {
+            Reply::List(listed) => Some(listed),
+            _ => None,
+        });
+        Ok(listed.collect())
+    }
+
+    fn named(&self, listed: &Listed) -> Option<MailboxName> {
+        let name = name::decode(&listed.name, listed.delimiter);
+        if name.is_none() {
+            let shown = listed.name.escape_debug();
+            log::warn!("mailbox \"{shown}\" of {} has a name that is not supported", self.place);
+        }
+        name
+    }
+}
+
+/// PERMANENTFLAGS; where it is missing all flags of the mailbox are permanent (RFC 9051 section
+/// 7.1).
+fn permanent_flags(answer: &Answer) -> (Vec<Flag>, bool) {
+    let told = answer.codes().find_map(|code| match code {
+        Code::PermanentFlags(flags) => Some(flags),
+        _ => None,
+    });
+    let of_mailbox = answer.replies.iter().find_map(|reply| match reply {
+        Reply::Flags(flags) => Some(flags),
+        _ => None,
+    });
+    let flags = told.or(of_mailbox).map(Vec::as_slice).unwrap_or_default();
+    (known(flags), flags.iter().any(|flag| flag == "\\*"))
+}
+
+/// The flags that can be stored; `\Recent` and what is no flag left out.
+pub(super) fn known(flags: &[String]) -> Vec<Flag> {
+    flags.iter().filter_map(|flag| Flag::new(flag).ok()).collect()
+}

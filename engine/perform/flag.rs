@@ -1,0 +1,63 @@
+//! `add_flag`, `remove_flag`, `suppress_receipt`: STORE, one command per set of flags.
+//!
+//! Setting and clearing flags may be repeated, so doubt needs no look.
+
+use super::{Batch, Open, uids};
+use crate::error::Result;
+use crate::mail::Flag;
+use crate::mailbox::FlagChange;
+use crate::pipeline::Action;
+use crate::store::MarkOutcome;
+
+/// Performs every open change of flags, in the order additions, removals.
+pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
+    let (permitted, refused): (Vec<_>, Vec<_>) =
+        batch.open_by(added).into_iter().partition(|(flag, _)| batch.selected.permits(flag));
+    for (flag, group) in refused {
+        let note = format!("the server does not store {flag} in {}", batch.mailbox);
+        let done = group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect();
+        batch.mark(done).await?;
+    }
+    for (flag, group) in permitted {
+        store(batch, FlagChange::Add, &flag, &group).await?;
+    }
+    for (flag, group) in batch.open_by(removed) {
+        store(batch, FlagChange::Remove, &flag, &group).await?;
+    }
+    Ok(())
+}
+
+fn added(action: &Action) -> Option<Flag> {
+    match action {
+        Action::AddFlag { flag } => Some(flag.clone()),
+        Action::SuppressReceipt => Some(Flag::mdn_sent()),
+        _ => None,
+    }
+}
+
+fn removed(action: &Action) -> Option<Flag> {
+    match action {
+        Action::RemoveFlag { flag } => Some(flag.clone()),
+        _ => None,
+    }
+}
+
+async fn store(
+    batch: &mut Batch<'_>,
+    change: FlagChange,
+    flag: &Flag,
+    group: &[Open],
+) -> Result<()> {
+    let stored =
+        batch.mailboxes.store_flags(&uids(group), change, std::slice::from_ref(flag)).await;
+    match stored {
+        Ok(()) => {
+            let word = if change == FlagChange::Add { "set" } else { "cleared" };
+            let note = format!("{flag} {word}");
+            let done =
+                group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect();
+            batch.mark(done).await
+        }
+        Err(error) => batch.refuse(group, error).await,
+    }
+}

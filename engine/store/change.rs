@@ -1,0 +1,95 @@
+//! What can be written: the changes of one commit.
+
+use std::sync::Arc;
+
+use super::record::MessageRecord;
+use super::value;
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Uid, UidValidity};
+
+/// How far a mailbox was read: every message up to and with `uid` was decided or passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The mailbox's UIDVALIDITY when it was read. Under another one the UID says nothing.
+    pub uidvalidity: UidValidity,
+    /// The highest UID passed.
+    pub uid: Uid,
+}
+
+/// One change of a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Writes a record, over an earlier one of the same id where there is one.
+    Record(Box<MessageRecord>),
+    /// Moves a cursor, forth or back.
+    Cursor {
+        /// The account's name.
+        account: Arc<str>,
+        /// The mailbox.
+        mailbox: MailboxName,
+        /// Where the cursor stands from now on.
+        cursor: Cursor,
+    },
+    /// Writes into a step's memory.
+    State {
+        /// The account's name.
+        account: Arc<str>,
+        /// The step's name.
+        step: String,
+        /// The key.
+        key: String,
+        /// The value; empty removes the key.
+        value: String,
+    },
+    /// Links a message to a project; a second link of the same two replaces the evidence.
+    Link {
+        /// The project's code.
+        project: String,
+        /// What decided it.
+        evidence: String,
+        /// The message's record, in this batch before the link or in the store.
+        id: u64,
+    },
+    /// A move, copy or append of ours put this message there: it is not to be processed again.
+    Arrived {
+        /// The account's name.
+        account: Arc<str>,
+        /// The mailbox it landed in.
+        mailbox: MailboxName,
+        /// That mailbox's UIDVALIDITY.
+        uidvalidity: UidValidity,
+        /// Its UID there.
+        uid: Uid,
+    },
+    /// The cursor has passed these: what [`Change::Arrived`] noted of them is no longer needed.
+    /// Removes at most 10,000 notes; what is left goes with the next such change. Notes under a
+    /// lower UIDVALIDITY of the mailbox go too.
+    ForgetArrived {
+        /// The account's name.
+        account: Arc<str>,
+        /// The mailbox.
+        mailbox: MailboxName,
+        /// The mailbox's UIDVALIDITY.
+        uidvalidity: UidValidity,
+        /// The highest UID to forget.
+        up_to: Uid,
+    },
+}
+
+impl Cursor {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let Self { uidvalidity, uid } = self;
+        value::versioned(&[uidvalidity.0.to_be_bytes(), uid.0.to_be_bytes()].concat())
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        let broken = || Error::permanent("read a cursor", "it does not have 8 bytes");
+        let body = value::body(bytes, || "read a cursor".into())?;
+        let (validity, uid) = body.split_first_chunk::<4>().ok_or_else(broken)?;
+        let uid = <[u8; 4]>::try_from(uid).map_err(|_| broken())?;
+        Ok(Self {
+            uidvalidity: UidValidity(u32::from_be_bytes(*validity)),
+            uid: Uid(u32::from_be_bytes(uid)),
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! sled, made to keep its word: opening without surprises, durable writes, errors instead of
+//! panics.
+//!
+//! sled 0.34 is trusted with little. Its `flush` leaves the file's metadata and the drive's cache
+//! alone, so the data file is synced over a handle of our own. It panics on some damaged files;
+//! each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
+//! for something never written ([`super::seal`]).
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use super::draft::Writes;
+use super::fence::fenced;
+use super::lock::Lock;
+use super::witness::{Witness, advice};
+use super::{key, seal, value};
+use crate::error::{Context, Error, Result};
+
+/// How long a sled of this process that was just dropped may still hold its file.
+const LINGERING: Duration = Duration::from_secs(5);
+
+// The lock is the last field: it is let go of after sled has closed.
+pub(super) struct Disk {
+    tree: sled::Db,
+    data: File,
+    witness: Witness,
+    /// Held for reading by whoever reads more than one key, for writing by who applies a batch.
+    whole: RwLock<()>,
+    /// The last batch that was applied.
+    applied: AtomicU64,
+    /// Over what the last batch left; changed under [`Disk::writing`] only.
+    seal: AtomicU64,
+    /// The last batch known to survive a loss of power; its lock is held during the sync.
+    durable: Mutex<u64>,
+    next_id: AtomicU64,
+    /// A write failed: what the disk holds is not known until the next start.
+    broken: AtomicBool,
+    _lock: Lock,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+impl Disk {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let what = || format!("open the store {}", folder.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).or_later(what)?;
+        let lock = Lock::take(folder)?;
+        remove_torn_snapshots(folder).or_later(what)?;
+        let tree = open_sled(folder)?;
+        let damaged = |why| Error::permanent(what(), why).next(advice(folder));
+        let number = |key| match fenced(|| tree.get(key)).map_err(damaged)? {
+            Some(bytes) => value::numbered(&bytes).map(|(number, _)| number),
+            None => Ok(0),
+        };
+        let (applied, highest) = (number(key::SEQUENCE)?, number(key::HIGHEST)?);
+        let witness = Witness::hear(folder, applied)?;
+        let left_out = [key::SEAL.as_slice(), &key::SEQUENCE];
+        let seal = fenced(|| seal::over(tree.iter(), &left_out)).map_err(damaged)?;
+        if seal != number(key::SEAL)? {
+            return Err(damaged("it is damaged (some of what was written is missing)".into()));
+        }
+        let data = File::open(folder.join("db")).or_later(what)?;
+        data.sync_all().or_later(what)?;
+        // The names of sled's files, and of the folder itself.
+        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder).and_then(|folder| folder.sync_all()).or_later(what)?;
+        }
+        Ok(Self {
+            tree,
+            data,
+            witness,
+            whole: RwLock::new(()),
+            applied: AtomicU64::new(applied),
+            seal: AtomicU64::new(seal),
+            durable: Mutex::new(applied),
+            next_id: AtomicU64::new(highest.saturating_add(1)),
+            broken: AtomicBool::new(false),
+            _lock: lock,
+        })
+    }
+
+    /// While this is held, no batch is applied: several reads see one state.
+    pub(super) fn reading(&self) -> RwLockReadGuard<'_, ()> {
+        self.whole.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While this is held, nobody else reads or applies a batch.
+    pub(super) fn writing(&self) -> Result<RwLockWriteGuard<'_, ()>> {
+        let alone = self.whole.write().unwrap_or_else(PoisonError::into_inner);
+        if self.broken.load(Ordering::Acquire) { Err(broken()) } else { Ok(alone) }
+    }
+
+    /// Applies a batch under [`Disk::writing`] and gives its number in sequence.
+    pub(super) fn apply(&self, writes: Writes) -> Result<u64> {
+        let sequence = self.applied.load(Ordering::Acquire) + 1;
+        let mut seal = self.seal.load(Ordering::Acquire);
+        let mut batch = sled::Batch::default();
+        for (key, value) in writes {
+            seal ^= self.get(&key)?.map_or(0, |old| seal::share(&key, &old));
+            seal ^= value.as_ref().map_or(0, |new| seal::share(&key, new));
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch.insert(&key::SEQUENCE, value::number(sequence));
+        batch.insert(&key::SEAL, value::number(seal));
+        fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
+        self.seal.store(seal, Ordering::Release);
+        self.applied.store(sequence, Ordering::Release);
+        Ok(sequence)
+    }
+
+    /// Returns when this batch survives a loss of power. Who waits here while another batch is
+    /// synced often finds that the same sync was his.
+    pub(super) fn make_durable(&self, sequence: u64) -> Result<()> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if *durable >= sequence {
+            return Ok(());
+        }
+        if self.broken.load(Ordering::Acquire) {
+            return Err(broken());
+        }
+        let covered = self.applied.load(Ordering::Acquire);
+        fenced(|| self.tree.flush()).map_err(|why| self.fail(why))?;
+        self.data.sync_data().map_err(|why| self.fail(why))?;
+        self.witness.note(covered).map_err(|why| self.fail(why))?;
+        *durable = covered;
+        Ok(())
+    }
+
+    pub(super) fn next_id(&self) -> Result<u64> {
+        let next = |id: u64| id.checked_add(1);
+        self.next_id
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+            .map_err(|_| Error::permanent("take a record id", "all ids are used up"))
+    }
+
+    /// See that ids up to and with this one are not given any more.
+    pub(super) fn skip_ids(&self, used: u64) {
+        self.next_id.fetch_max(used.saturating_add(1), Ordering::AcqRel);
+    }
+
+    /// The value of a key that is never in pieces.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let found = fenced(|| self.tree.get(key)).or_later(reading_failed)?;
+        Ok(found.map(|bytes| bytes.to_vec()))
+    }
+
+    pub(super) fn number(&self, key: &[u8]) -> Result<Option<u64>> {
+        let bytes = self.get(key)?;
+        bytes.map(|bytes| value::numbered(&bytes).map(|(number, _)| number)).transpose()
+    }
+
+    /// A value that may be in pieces.
+    pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(first) = self.get(&value::piece_key(key, 0))? else { return Ok(None) };
+        let Some((count, bytes)) = first.split_first() else { return Err(torn()) };
+        let mut whole = bytes.to_vec();
+        for piece in 1..*count {
+            let piece = self.get(&value::piece_key(key, piece))?.ok_or_else(torn)?;
+            whole.extend(piece);
+        }
+        Ok(Some(whole))
+    }
+
+    /// All values whose keys are this prefix and eight bytes more, by key.
+    pub(super) fn values(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let keys = self.keys(self.tree.scan_prefix(prefix), usize::MAX)?;
+        let firsts = keys.iter().filter_map(|key| match key.split_last() {
+            Some((0, base)) => Some(base),
+            _ => None,
+        });
+        firsts.filter_map(|base| self.value(base).transpose()).collect()
+    }
+
+    /// The record ids of an index, ascending.
+    pub(super) fn ids(&self, prefix: &[u8]) -> Result<Vec<u64>> {
+        self.first_ids(prefix, usize::MAX)
+    }
+
+    /// The lowest record ids of an index, ascending.
+    pub(super) fn first_ids(&self, prefix: &[u8], limit: usize) -> Result<Vec<u64>> {
+        let keys = self.keys(self.tree.scan_prefix(prefix), limit)?;
+        Ok(keys.iter().filter_map(|key| key::id_of(key)).collect())
+    }
+
+    /// The highest record ids of an index, descending.
+    pub(super) fn last_ids(&self, prefix: &[u8], limit: usize) -> Result<Vec<u64>> {
+        let keys = self.keys(self.tree.scan_prefix(prefix).rev(), limit)?;
+        Ok(keys.iter().filter_map(|key| key::id_of(key)).collect())
+    }
+
+    /// How many keys begin with this.
+    pub(super) fn count(&self, prefix: &[u8]) -> Result<usize> {
+        let scan = self.tree.scan_prefix(prefix);
+        fenced(|| scan.keys().try_fold(0, |count, key| key.map(|_| count + 1)))
+            .or_later(reading_failed)
+    }
+
+    /// The ids of the newest records, newest first.
+    pub(super) fn newest_records(&self, limit: usize) -> Result<Vec<u64>> {
+        let firsts = self.tree.scan_prefix(key::RECORDS).rev().filter(|entry| match entry {
+            Ok((key, _)) => key.last() == Some(&0),
+            Err(_) => true,
+        });
+        let keys = self.keys(firsts, limit)?;
+        Ok(keys.iter().filter_map(|key| key::id_of(&key[..key.len() - 1])).collect())
+    }
+
+    /// The lowest keys from one up to and with another.
+    pub(super) fn keys_between(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>> {
+        self.keys(self.tree.range(from..=to), limit)
+    }
+
+    fn keys(
+        &self,
+        entries: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>> {
+        let keys = entries.take(limit).map(|entry| entry.map(|(key, _)| key.to_vec()));
+        fenced(|| keys.collect()).or_later(reading_failed)
+    }
+
+    /// After a failed write or sync the kernel may have dropped what was to be written, and the
+    /// next sync would succeed without it. So nothing is acknowledged from here on.
+    fn fail(&self, why: impl std::fmt::Display) -> Error {
+        self.broken.store(true, Ordering::Release);
+        Error::temporary("write to the store", why)
+            .next("see that its disk is well and has room, then start mailmill again")
+    }
+}
+
+/// sled takes a snapshot that it was killed in the middle of for a damaged one (sled#1527). Such a
+/// file was never the one in use.
+fn remove_torn_snapshots(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        if name.is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn open_sled(folder: &Path) -> Result<sled::Db> {
+    let config = sled::Config::new()
+        .path(folder)
+        .mode(sled::Mode::HighThroughput)
+        .cache_capacity(64 << 20)
+        .flush_every_ms(Some(500));
+    let started = Instant::now();
+    loop {
+        let why = match fenced(|| config.open()) {
+            Ok(tree) => return Ok(tree),
+            Err(why) => why,
+        };
+        // We hold the folder's lock: only a sled that this process is still closing is in the way.
+        if why.contains("could not acquire lock") && started.elapsed() < LINGERING {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        }
+        let what = format!("open the store {}", folder.display());
+        return Err(Error::permanent(what, why).next(advice(folder)));
+    }
+}
+
+fn broken() -> Error {
+    Error::temporary("write to the store", "an earlier write failed")
+        .next("see that its disk is well and has room, then start mailmill again")
+}
+
+fn torn() -> Error {
+    Error::permanent("read the store", "a piece of a value is missing: the store is damaged")
+}
+
+fn reading_failed() -> String {
+    "read the store".into()
+}

@@ -1,0 +1,177 @@
+//! The writes of one commit before they are applied: each change turned into keys and values, with
+//! the indexes kept right, over what the store holds and what the batch wrote so far.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::change::Change;
+use super::disk::Disk;
+use super::links::Link;
+use super::record::MessageRecord;
+use super::{key, value};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Uid, UidValidity};
+
+/// Keys with their new values; `None` removes.
+pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// The most notes that one [`Change::ForgetArrived`] removes.
+const MAX_FORGOTTEN: usize = 10_000;
+
+pub(super) struct Draft<'a> {
+    disk: &'a Disk,
+    writes: Writes,
+    /// The records written by this batch.
+    records: HashMap<u64, &'a MessageRecord>,
+}
+
+impl<'a> Draft<'a> {
+    /// A draft over the store as it is; the caller holds [`Disk::writing`].
+    pub(super) fn new(disk: &'a Disk) -> Self {
+        Self { disk, writes: Writes::new(), records: HashMap::new() }
+    }
+
+    pub(super) fn into_batch(self) -> Writes {
+        self.writes
+    }
+
+    pub(super) fn add(&mut self, change: &'a Change) -> Result<()> {
+        match change {
+            Change::Record(record) => self.record(record),
+            Change::Cursor { account, mailbox, cursor } => {
+                self.put(key::cursor(account, mailbox)?, cursor.encode());
+                Ok(())
+            }
+            Change::State { account, step, key, value } => {
+                let key = key::state(account, step, key)?;
+                let bytes = (!value.is_empty()).then(|| value::versioned(value.as_bytes()));
+                self.put_value(&key, bytes.as_deref())
+            }
+            Change::Link { project, evidence, id } => self.link(project, evidence, *id),
+            Change::Arrived { account, mailbox, uidvalidity, uid } => {
+                let key = key::arrived(account, mailbox, *uidvalidity, *uid)?;
+                self.put(key, value::versioned(&[]));
+                Ok(())
+            }
+            Change::ForgetArrived { account, mailbox, uidvalidity, up_to } => {
+                self.forget_arrived(account, mailbox, *uidvalidity, *up_to)
+            }
+        }
+    }
+
+    pub(super) fn generation(&mut self, number: u64, digest: &str) {
+        let bytes = [&value::number(number), digest.as_bytes()].concat();
+        self.put(key::GENERATION.to_vec(), bytes);
+    }
+
+    /// Removes a record with its indexes.
+    pub(super) fn forget(&mut self, id: u64) -> Result<()> {
+        if let Some(old) = self.stored_record(id)? {
+            self.remove_indexes(&old)?;
+        }
+        // Where the record is missing, an index that names it must not outlive this.
+        self.remove([key::DONE.as_slice(), &id.to_be_bytes()].concat());
+        self.put_value(&key::record(id), None)
+    }
+
+    fn record(&mut self, record: &'a MessageRecord) -> Result<()> {
+        let bytes = record.encode()?;
+        if let Some(earlier) = self.records.get(&record.id).copied() {
+            self.remove_indexes(earlier)?;
+        } else if let Some(old) = self.stored_record(record.id)? {
+            self.remove_indexes(&old)?;
+        }
+        for key in key::indexes(record)? {
+            self.put(key, value::versioned(&[]));
+        }
+        self.put_value(&key::record(record.id), Some(&bytes))?;
+        self.records.insert(record.id, record);
+        self.disk.skip_ids(record.id);
+        self.raise_highest(record.id)
+    }
+
+    fn link(&mut self, project: &str, evidence: &str, id: u64) -> Result<()> {
+        let link = match self.records.get(&id) {
+            Some(record) => Link::new(project, evidence, record),
+            None => match self.stored_record(id)? {
+                Some(record) => Link::new(project, evidence, &record),
+                None => {
+                    let what = format!("link record #{id} to {}", project.escape_debug());
+                    return Err(Error::permanent(what, "there is no such record"));
+                }
+            },
+        };
+        self.put_value(&key::link(project, id)?, Some(&link.encode()?))
+    }
+
+    fn forget_arrived(
+        &mut self,
+        account: &str,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        up_to: Uid,
+    ) -> Result<()> {
+        let from = key::arrived_in(account, mailbox)?;
+        let to = key::arrived(account, mailbox, uidvalidity, up_to)?;
+        for key in self.disk.keys_between(&from, &to, MAX_FORGOTTEN)? {
+            self.remove(key);
+        }
+        let in_this_batch: Vec<_> =
+            self.writes.range(from..=to).map(|(key, _)| key.clone()).collect();
+        for key in in_this_batch {
+            self.remove(key);
+        }
+        Ok(())
+    }
+
+    fn raise_highest(&mut self, id: u64) -> Result<()> {
+        let known = match self.writes.get(key::HIGHEST.as_slice()) {
+            Some(Some(bytes)) => Some(value::numbered(bytes)?.0),
+            _ => self.disk.number(&key::HIGHEST)?,
+        };
+        if known.is_none_or(|known| id > known) {
+            self.put(key::HIGHEST.to_vec(), value::number(id));
+        }
+        Ok(())
+    }
+
+    fn stored_record(&self, id: u64) -> Result<Option<MessageRecord>> {
+        let bytes = self.disk.value(&key::record(id))?;
+        bytes.map(|bytes| MessageRecord::decode(id, &bytes)).transpose()
+    }
+
+    fn remove_indexes(&mut self, record: &MessageRecord) -> Result<()> {
+        for key in key::indexes(record)? {
+            self.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Writes a long value in pieces and removes what is left of a longer one; `None` removes all.
+    fn put_value(&mut self, key: &[u8], bytes: Option<&[u8]>) -> Result<()> {
+        let pieces = bytes.map(value::pieces).transpose()?.unwrap_or_default();
+        let first = value::piece_key(key, 0);
+        let old = match self.writes.get(&first) {
+            Some(written) => written.clone(),
+            None => self.disk.get(&first)?,
+        };
+        let old = old.and_then(|old| old.first().copied()).unwrap_or(0);
+        // At most 255 pieces: `value::pieces` refuses more.
+        let mut next = 0;
+        for piece in pieces {
+            self.put(value::piece_key(key, next), piece);
+            next += 1;
+        }
+        for left in next..old {
+            self.remove(value::piece_key(key, left));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert(key, Some(value));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Where things lie in the one tree: the keys, each kind under a first byte of its own.
+//!
+//! Names of any bytes stand in a key with their length before them, so that no name is the prefix
+//! of another; numbers are big-endian, so that keys sort as numbers do.
+
+use sha2::{Digest, Sha256};
+
+use super::record::{MessageRecord, State};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
+
+/// The most bytes of one name in a key.
+const MAX_NAME: usize = 1024;
+
+/// The commits so far: a number.
+pub(super) const SEQUENCE: [u8; 2] = *b"ms";
+/// The seal over all keys but this and [`SEQUENCE`]: a number.
+pub(super) const SEAL: [u8; 2] = *b"mx";
+/// The highest record id ever committed: a number.
+pub(super) const HIGHEST: [u8; 2] = *b"mi";
+/// The newest generation: its number and digest.
+pub(super) const GENERATION: [u8; 2] = *b"mg";
+/// Records: id, then the piece.
+pub(super) const RECORDS: [u8; 1] = *b"r";
+/// Index: held records.
+pub(super) const HELD: [u8; 1] = *b"h";
+/// Index: settled and released records.
+pub(super) const DONE: [u8; 1] = *b"d";
+
+pub(super) fn record(id: u64) -> Vec<u8> {
+    with_id(RECORDS.to_vec(), id)
+}
+
+pub(super) fn cursor(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
+    named(b'c', &[account, mailbox.as_str()])
+}
+
+pub(super) fn state(account: &str, step: &str, key: &str) -> Result<Vec<u8>> {
+    named(b't', &[account, step, key])
+}
+
+pub(super) fn links_of(project: &str) -> Result<Vec<u8>> {
+    named(b'l', &[project])
+}
+
+pub(super) fn link(project: &str, id: u64) -> Result<Vec<u8>> {
+    Ok(with_id(links_of(project)?, id))
+}
+
+pub(super) fn planned_of(account: &str) -> Result<Vec<u8>> {
+    named(b'p', &[account])
+}
+
+pub(super) fn message(key: &MessageKey) -> Result<Vec<u8>> {
+    let mut bytes = named(b'k', &[&key.account, key.mailbox.as_str()])?;
+    bytes.extend(key.uidvalidity.0.to_be_bytes());
+    bytes.extend(key.uid.0.to_be_bytes());
+    Ok(bytes)
+}
+
+/// By a digest: a Message-ID may have any length. Who looks it up compares the record's own.
+pub(super) fn message_id(message_id: &str) -> Vec<u8> {
+    let digest = Sha256::digest(message_id.as_bytes());
+    [b"i".as_slice(), &digest[..16]].concat()
+}
+
+pub(super) fn arrived_in(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
+    named(b'a', &[account, mailbox.as_str()])
+}
+
+pub(super) fn arrived(
+    account: &str,
+    mailbox: &MailboxName,
+    uidvalidity: UidValidity,
+    uid: Uid,
+) -> Result<Vec<u8>> {
+    let mut bytes = arrived_in(account, mailbox)?;
+    bytes.extend(uidvalidity.0.to_be_bytes());
+    bytes.extend(uid.0.to_be_bytes());
+    Ok(bytes)
+}
+
+/// The index entries of a record.
+pub(super) fn indexes(record: &MessageRecord) -> Result<Vec<Vec<u8>>> {
+    let state = match record.state {
+        State::Planned => planned_of(&record.key.account)?,
+        State::Held => HELD.to_vec(),
+        State::Settled | State::Released | State::Void => DONE.to_vec(),
+    };
+    let mut keys = vec![with_id(state, record.id), with_id(message(&record.key)?, record.id)];
+    if let Some(id) = record.message_id.as_deref() {
+        keys.push(with_id(message_id(super::record::bare(id)), record.id));
+    }
+    Ok(keys)
+}
+
+/// The id at the end of an index key.
+pub(super) fn id_of(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|id| u64::from_be_bytes(*id))
+}
+
+fn with_id(mut key: Vec<u8>, id: u64) -> Vec<u8> {
+    key.extend(id.to_be_bytes());
+    key
+}
+
+fn named(kind: u8, names: &[&str]) -> Result<Vec<u8>> {
+    let mut key = vec![kind];
+    for name in names {
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        if name.len() > MAX_NAME {
+            let start: String = name.chars().take(40).collect();
+            return Err(Error::permanent(
+                format!("use \"{}...\" as a key of the store", start.escape_debug()),
+                format!("it has {} bytes, more than the {MAX_NAME} allowed", name.len()),
+            ));
+        }
+        key.extend(length.to_be_bytes());
+        key.extend(name.as_bytes());
+    }
+    Ok(key)
+}

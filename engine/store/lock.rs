@@ -1,0 +1,50 @@
+//! One process holds the store: a locked file `pid` in its folder that names the holder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::error::{Context, Error, Result};
+
+/// The hold on a store's folder. The kernel lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the folder, at once or not at all.
+    pub(super) fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join("pid");
+        let what = || format!("lock the store {}", folder.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .or_later(what)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(taken(folder, &mut file)),
+            Err(TryLockError::Error(why)) => return Err(Error::temporary(what(), why)),
+        }
+        file.set_len(0).or_later(what)?;
+        writeln!(file, "{}", std::process::id()).or_later(what)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn taken(folder: &Path, file: &mut File) -> Error {
+    let mut text = String::new();
+    // The holder may not have written its pid yet, and anything may stand in a file.
+    let _ = file.take(20).read_to_string(&mut text);
+    let holder = match text.trim().parse::<u32>() {
+        Ok(pid) => format!("another process holds it (pid {pid})"),
+        Err(_) => "another process holds it".into(),
+    };
+    Error::permanent(format!("open the store {}", folder.display()), holder)
+        .next("stop that process first, or ask the running engine: only one may hold a store")
+}
