@@ -113,7 +113,7 @@ fn parts_whose_boundary_never_comes_cost_no_more_than_their_bytes() {
     is_linear(200, never);
     is_linear(2000, |n| {
         let part = "--b\r\nContent-Type: multipart/mixed; boundary=never\r\n\r\n";
-        body("multipart/mixed; boundary=b", part.repeat(90) + &"--x\r\n".repeat(n))
+        body("multipart/mixed; boundary=b", part.repeat(90) + "--x\r\n".repeat(n).as_str())
     });
 }
 

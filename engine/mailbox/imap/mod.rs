@@ -180,6 +180,10 @@ impl Mailboxes for ImapMailboxes {
         self.session.logout().await
     }
 
+    fn moves_atomically(&self) -> bool {
+        self.has("MOVE")
+    }
+
     fn back_off(&self) -> Option<Duration> {
         self.session.refusal.as_ref().and_then(|refusal| refusal.back_off)
     }
