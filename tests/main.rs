@@ -16,3 +16,4 @@ mod project_link;
 mod script_faults;
 mod scripts;
 mod store;
+mod tidy;
