@@ -12,7 +12,7 @@ mod message;
 mod plugin_faults;
 mod plugins;
 mod project_link;
-//mod project_mailbox;
+mod project_mailbox;
 mod script_faults;
 mod scripts;
 mod store;

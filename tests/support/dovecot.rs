@@ -177,7 +177,7 @@ impl Dovecot {
     }
 
     /// One field of each message of a mailbox, in the order of the UIDs.
-    fn fields(&self, user: &str, mailbox: &str, field: &str) -> Vec<String> {
+    pub fn fields(&self, user: &str, mailbox: &str, field: &str) -> Vec<String> {
         let fields = format!("uid {field}");
         let printed =
             self.doveadm(&["-f", "tab", "fetch", "-u", user, &fields, "mailbox", mailbox]);
