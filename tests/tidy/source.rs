@@ -59,7 +59,7 @@ enum Depth {
 fn collect(root: &Path, folder: &Path, depth: Depth, texts: &mut Vec<Text>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut entries: Vec<_> = entries.map(|entry| entry.unwrap()).collect();
-    entries.sort_by_key(|entry| entry.file_name());
+    entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
         // What tests and runs leave behind is no part of the project.
