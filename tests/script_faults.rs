@@ -2,9 +2,12 @@
 //! place and what to write instead. The scripts and what is told of them lie in `script_faults/`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mailmill::config::Config;
 use mailmill::pipeline::Generation;
+use mailmill::pipeline::action::VERBS;
+use mailmill::pipeline::script::{API, Language};
 use tempfile::TempDir;
 
 /// A configuration with its files.
@@ -200,4 +203,30 @@ fn a_step_that_no_pipeline_uses_can_be_tried_alone() {
     assert_eq!(with("used").steps(), ["used"]);
     assert_eq!(with("../scripts/spare").steps(), ["used"]);
     assert_eq!(with("none").steps(), ["used"]);
+}
+
+#[test]
+fn every_word_of_mail_is_documented() {
+    let words = Language::new(Arc::default()).words_of_mail();
+    assert!(words.len() > 50, "{words:?}");
+    let documented = |word: &String| API.contains(&format!("mail.{word}"));
+    let missing: Vec<_> = words.iter().filter(|word| !documented(word)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    for verb in VERBS {
+        assert!(
+            API.contains(&format!("mail.{}", verb.replace("state_set", "state.set"))),
+            "{verb}"
+        );
+    }
+}
+
+#[test]
+fn a_long_chain_of_conditions_is_let_in() {
+    let chain: String = (0..45)
+        .map(|n| format!("else if mail.subject.contains(\"{n}\") {{ mail.move_to(\"M{n}\"); }}\n"))
+        .collect();
+    let desk = Desk::new("{ script = \"long\" }");
+    let script = format!("fn inbound(mail) {{ if mail.is_auto {{ }}\n{chain} }}");
+    desk.write("scripts/long.rhai", script.as_bytes());
+    assert_eq!(desk.digest().len(), 12);
 }

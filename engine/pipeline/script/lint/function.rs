@@ -142,8 +142,12 @@ fn variable(lint: &mut Lint<'_>, scope: &mut Scope, expression: &Expr) {
     if about.0.is_some() || short.is_some() || lint.own.contains_key(name) {
         return;
     }
+    let closure = scope.said.name.starts_with("anon$");
     let help = match nearest(name, scope.names.iter().map(String::as_str)) {
         Some(near) if near != name => Some(format!("did you mean {near}?")),
+        _ if closure => {
+            Some("a function |…| sees only its own parameters: use a for loop instead".to_owned())
+        }
         _ if name == "mail" => {
             Some("a function sees only its parameters: hand mail over to it".to_owned())
         }

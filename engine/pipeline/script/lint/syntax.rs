@@ -45,7 +45,8 @@ fn words(error: &ParseErrorType, limits: &Limits) -> (String, Option<String>) {
         ParseErrorType::ExprTooDeep => {
             let (_, deep) = limits.script_expr_depth;
             let what = format!("expressions stand more than {deep} deep within each other");
-            (what, help("split it up with let or a function"))
+            let advice = "use let, a function or a switch; each else if is one level, too";
+            (what, help(advice))
         }
         ParseErrorType::TooManyFunctions => {
             (format!("more than {} functions", limits.script_names), None)
