@@ -88,6 +88,11 @@ fn shown(line: &str) -> String {
     line.chars().take(160).map(inert).collect()
 }
 
+/// A text that may have lines, made harmless in the same way.
+fn lines(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { inert(c) }).collect()
+}
+
 fn inert(c: char) -> char {
     match c {
         '\t' => '\t',
@@ -108,7 +113,7 @@ impl fmt::Display for Fault {
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
-        write!(f, ": {}", self.what)?;
+        write!(f, ": {}", lines(&self.what))?;
         if let Some(source) = &self.source {
             let number = self.line.to_string();
             let margin = " ".repeat(number.len());
@@ -118,7 +123,7 @@ impl fmt::Display for Fault {
             }
         }
         match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
+            Some(help) => write!(f, "\n  help: {}", lines(help)),
             None => Ok(()),
         }
     }
@@ -208,7 +213,8 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal() {
-        let fault = Fault::at("a\u{1b}[2J", "x\u{1b}[31m\u{202e}y", (1, 1), "wrong");
+        let fault = Fault::at("a\u{1b}[2J", "x\u{1b}[31m\u{202e}y", (1, 1), "\u{1b}c");
+        let fault = fault.help("\u{1b}c");
         assert!(!fault.to_string().contains(['\u{1b}', '\u{202e}']), "{fault:?}");
     }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmill::config::Config;
 use mailmill::mail::{Flag, MailboxName, Message, Uid};
 use mailmill::pipeline::script::{Language, Source};
 use mailmill::pipeline::table::{Table, Tables};
 use mailmill::pipeline::{
-    Action, Decision, Direction, Input, Limits, Memory, NoMemory, OnError, Outcome, Pipeline,
-    Placed, Run, Verdict,
+    Action, Decision, Direction, Generation, Input, Limits, Memory, NoMemory, OnError, Outcome,
+    Pipeline, Placed, Run, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -413,11 +414,23 @@ fn a_recursion_ends_before_the_stack_does() {
     let script = "fn deep(n) { let x = [deep(n + 1)]; x }\nfn inbound(mail) { deep(0); }";
     let error = rules(script).failure(MAIL);
     assert!(error.contains("more than 32 calls within each other"), "{error}");
-    // The deepest expression that is let in, on every level.
-    let nested = format!("{}deep(n + 1){}", "(1 + ".repeat(12), ")".repeat(12));
-    let script = format!("fn deep(n) {{ {nested} }}\nfn inbound(mail) {{ deep(0); }}");
-    let error = rules(&script).failure(MAIL);
-    assert!(error.contains("more than 32 calls within each other"), "{error}");
+    // The deepest expressions that are let in, on every level.
+    let language = Language::new(Arc::default());
+    for (open, close) in [("(1 + ", ")"), ("[", "]"), ("if true { ", " }"), ("id(", ")")] {
+        let script = |depth: usize| {
+            let nested = [&open.repeat(depth), "deep(n + 1)", &close.repeat(depth)].concat();
+            format!("fn id(n) {{ n }}\nfn deep(n) {{ {nested} }}\nfn inbound(mail) {{ deep(0); }}")
+        };
+        let deepest =
+            (1..100).rev().map(script).find(|script| compiles(&language, script)).unwrap();
+        let error = rules(&deepest).failure(MAIL);
+        assert!(error.contains("more than 32 calls within each other"), "{error}");
+    }
+}
+
+fn compiles(language: &Language, script: &str) -> bool {
+    let source = Source { name: "rule", file: Path::new("rule.rhai"), bytes: script.as_bytes() };
+    language.compile(source, &BTreeSet::new()).is_ok()
 }
 
 #[test]
@@ -520,4 +533,42 @@ fn strip_receipts_touches_only_what_asks() {
     let dropped = ["add_flag \\Seen", "move_to Trash", "stop"];
     assert_eq!(words(mdn, json!({"mdn": "drop"})), dropped);
     assert_eq!(words(mdn, Value::Null), Vec::<String>::new());
+}
+
+#[test]
+fn a_generation_decides_by_its_pipelines_and_by_single_steps() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("scripts")).unwrap();
+    write(
+        "mailmill.toml",
+        "[accounts.smartcity]\naddress = \"a@b.example\"\naliases = [\"c@b.example\"]\n\
+         maildir = \"m\"\nproject = \"T-071\"\nwatch = [{ mailbox = \"INBOX\" }]\ninbound = \"p\"\n\
+         [pipelines.p]\nsteps = [{ script = \"first\" }, { script = \"second\", with = { n = 7 } }]\n",
+    );
+    let row = "let row = mail.table(\"accounts\").get(mail.account);";
+    let read = "mail.log(row.project + row.address + row.aliases);";
+    write("scripts/first.rhai", &format!("fn inbound(mail) {{ {row} {read} }}"));
+    write("scripts/second.rhai", "fn inbound(mail) { mail.log(mail.config.n); }");
+    let config = Config::load(&folder.path().join("mailmill.toml")).unwrap();
+    let generation = Generation::load(&config).unwrap();
+    let input = Arc::new(input(Direction::Inbound, MAIL, true));
+    let logged = |outcome: Option<Outcome>| match outcome {
+        Some(Outcome::Decided { decision, .. }) => {
+            assert_eq!(decision.digest, generation.digest);
+            let text = |said: &mailmill::pipeline::Recorded| match &said.action {
+                Action::Log { text } => text.clone(),
+                other => panic!("{other:?}"),
+            };
+            Some(decision.actions.iter().map(text).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let memory: Arc<dyn Memory> = Arc::new(NoMemory);
+    let whole = logged(generation.decide("p", input.clone(), memory.clone()));
+    assert_eq!(whole.unwrap(), ["T-071a@b.examplec@b.example", "7"]);
+    let alone = logged(generation.decide_step("second", input.clone(), memory.clone()));
+    assert_eq!(alone.unwrap(), ["7"]);
+    assert_eq!(logged(generation.decide("none", input.clone(), memory.clone())), None);
+    assert_eq!(logged(generation.decide_step("none", input, memory)), None);
 }

@@ -1,11 +1,10 @@
 //! `mailmill check`: is everything that a person wrote right? All faults in one go.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Exit, Output};
+use super::{ConfigArg, Exit, Output};
 use crate::config::{Config, StepKind};
 use crate::fault::Faults;
 use crate::pipeline::Generation;
@@ -13,9 +12,9 @@ use crate::pipeline::Generation;
 /// Check the configuration, scripts, plugins and tables, and show every fault with its place
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file
-    #[arg(long, short, default_value = "mailmill.toml", value_name = "FILE")]
-    pub config: PathBuf,
+    /// Which configuration
+    #[command(flatten)]
+    pub config: ConfigArg,
     /// One JSON object
     #[arg(long)]
     pub json: bool,
@@ -23,7 +22,7 @@ pub struct Args {
 
 /// Runs the command. Exit code 78 where there is a fault.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
-    let (config, mut faults) = Config::read(&args.config);
+    let (config, mut faults) = Config::read(&args.config.config);
     // Rules are checked even where an account is wrong: nobody likes to hear of faults in turns.
     let generation = config.as_ref().map(Generation::load);
     let digest = match generation {
@@ -58,23 +57,23 @@ fn right(args: &Args, config: &Config, digest: &str, output: &mut Output<'_>) {
     } else {
         format!(
             "{} is right: {}, {}, {}, {}, generation {digest}",
-            args.config.display(),
+            args.config.config.display(),
             count(accounts, "account"),
             count(pipelines, "pipeline"),
             count(scripts, "script"),
             count(plugins, "plugin"),
         )
     };
-    // A reader that went away (`| head`) is no error.
-    let _ = writeln!(output.out, "{line}");
+    output.line(line);
 }
 
 fn wrong(args: &Args, faults: &Faults, output: &mut Output<'_>) {
-    let _ = if args.json {
-        writeln!(output.out, "{}", json!({ "v": 1, "faults": faults.0 }))
+    if args.json {
+        output.line(json!({ "v": 1, "faults": faults.0 }));
     } else {
-        writeln!(output.err, "{faults}")
-    };
+        // Who does not want to read it is not stopped by it.
+        let _ = writeln!(output.err, "{faults}");
+    }
 }
 
 /// How many scripts or plugins the pipelines use.

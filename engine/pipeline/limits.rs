@@ -11,7 +11,8 @@ pub struct Limits {
     pub script_time: Duration,
     /// Rhai call levels, on 8 MiB stacks.
     pub script_call_levels: usize,
-    /// Rhai expression depth, globally and in functions.
+    /// Rhai expression depth, globally and in functions. Each `else if` is one level, so fewer would
+    /// refuse rules that people write.
     pub script_expr_depth: (usize, usize),
     /// Bytes of one string a script makes.
     pub script_string: usize,
@@ -53,7 +54,7 @@ impl Default for Limits {
             script_operations: 500_000,
             script_time: Duration::from_millis(250),
             script_call_levels: 32,
-            script_expr_depth: (64, 32),
+            script_expr_depth: (64, 64),
             script_string: 1 << 20,
             script_elements: 10_000,
             script_names: 1_000,

@@ -43,27 +43,40 @@ fn ask_all(message: &Message) -> usize {
     answers.iter().sum()
 }
 
-fn time_of(bytes: Vec<u8>) -> Duration {
-    let message = Message::whole(bytes);
-    let start = Instant::now();
-    std::hint::black_box(ask_all(&message));
-    start.elapsed()
+/// The time this thread has spent on a processor, which other programs do not lengthen. Where the
+/// system does not tell, the time on the wall.
+fn time_spent(since: Instant) -> Duration {
+    // Giving way brings the kernel's count up to date.
+    std::thread::yield_now();
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = told.and_then(|told| told.split(' ').next()?.parse().ok());
+    nanos.map_or_else(|| since.elapsed(), Duration::from_nanos)
 }
 
-/// Four times the size takes about four times as long; quadratic work would take sixteen times.
-/// The best of a few tries counts, because other programs use the machine, too.
+fn time_of(bytes: Vec<u8>) -> Duration {
+    let message = Message::whole(bytes);
+    let since = Instant::now();
+    let before = time_spent(since);
+    std::hint::black_box(ask_all(&message));
+    time_spent(since).saturating_sub(before)
+}
+
+/// Eight times the size takes about eight times as long; quadratic work would take 64 times. The
+/// shortest of a few tries counts, because caches are shared with other programs.
 #[track_caller]
 fn is_linear(size: usize, build: impl Fn(usize) -> Vec<u8>) {
-    let mut best = f64::MAX;
-    for _ in 0..6 {
-        let small = time_of(build(size)).max(Duration::from_micros(200));
-        let big = time_of(build(4 * size));
-        best = best.min(big.as_secs_f64() / small.as_secs_f64());
-        if best < 7.0 {
+    let (mut small, mut big) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        small = small.min(time_of(build(size))).max(Duration::from_micros(100));
+        big = big.min(time_of(build(8 * size)));
+        if big < small * 24 {
             return;
         }
+        if big > Duration::from_secs(5) {
+            break;
+        }
     }
-    panic!("four times the size takes {best:.1} times as long");
+    panic!("{size} take {small:?}, eight times as much takes {big:?}");
 }
 
 fn body(content_type: &str, body: impl std::fmt::Display) -> Vec<u8> {
@@ -80,7 +93,7 @@ fn nested_messages_are_not_followed() {
     let message = Message::whole(deep(50_000));
     assert_eq!(message.attachments().unwrap().len(), 1);
     assert_eq!(message.excess(), Ok(None));
-    is_linear(10_000, deep);
+    is_linear(5_000, deep);
 }
 
 #[test]
@@ -98,7 +111,7 @@ fn nested_multiparts_are_opaque_over_the_limit() {
     );
     assert_eq!(message.from().len(), 1);
     assert_eq!(Message::whole(deep(90)).excess(), Ok(None));
-    is_linear(10_000, deep);
+    is_linear(5_000, deep);
 }
 
 #[test]
@@ -152,7 +165,7 @@ fn a_hundred_thousand_fields() {
 fn half_a_million_recipients_in_one_line() {
     let to = |n| field("To", &"A <a@b.de>, ".repeat(n));
     assert_eq!(Message::whole(to(500_000)).to().len(), 500_000);
-    is_linear(20_000, to);
+    is_linear(8_000, to);
 }
 
 #[test]
@@ -172,7 +185,7 @@ fn hostile_addresses() {
         ";",
         "<\"",
     ] {
-        is_linear(10_000, |n| field("From", &piece.repeat(n)));
+        is_linear(5_000, |n| field("From", &piece.repeat(n)));
     }
 }
 
@@ -191,38 +204,38 @@ fn hostile_encoded_words() {
         "=?utf-8?B?w?==?iso-8859-1?Q?=FC?=",
     ];
     for piece in pieces {
-        is_linear(10_000, |n| field("Subject", &piece.repeat(n)));
+        is_linear(5_000, |n| field("Subject", &piece.repeat(n)));
     }
 }
 
 #[test]
 fn hostile_ids_subjects_and_parameters() {
     for piece in ["<a@b>", "<", "<<>", "a", " \r\n\t", "<\r\n "] {
-        is_linear(20_000, |n| field("References", &piece.repeat(n)));
+        is_linear(8_000, |n| field("References", &piece.repeat(n)));
     }
     for piece in ["Re: ", "[EXT] ", "[", "*", "Re[", "*EXTERN* ", "a\r\n "] {
-        is_linear(20_000, |n| field("Subject", &piece.repeat(n)));
+        is_linear(8_000, |n| field("Subject", &piece.repeat(n)));
     }
     for piece in ["; name*0=x", "; x", ";", "(", "=\"", "; a=b", "\\", "; n*1*=utf-8''%"] {
         is_linear(4_000, |n| field("Content-Type", &format!("text/plain{}", piece.repeat(n))));
     }
     for piece in ["(", "1", " ", "Mon, ", "-"] {
-        is_linear(20_000, |n| field("Date", &piece.repeat(n)));
+        is_linear(8_000, |n| field("Date", &piece.repeat(n)));
     }
 }
 
 #[test]
 fn hostile_bodies() {
     for piece in ["<", "<a ", "<!--", "<style>", "</", "<p>", "&", "&amp", ";", "<script></scrip"] {
-        is_linear(20_000, |n| body("text/html", piece.repeat(n)));
+        is_linear(8_000, |n| body("text/html", piece.repeat(n)));
     }
     for piece in ["=", "=\r\n", " ", "=3", "\r\n"] {
         let kind = "text/plain\r\nContent-Transfer-Encoding: quoted-printable";
-        is_linear(20_000, |n| body(kind, piece.repeat(n)));
+        is_linear(8_000, |n| body(kind, piece.repeat(n)));
     }
     let base64 = "application/pdf\r\nContent-Transfer-Encoding: base64";
-    is_linear(50_000, |n| body(base64, "QUJD".repeat(n)));
-    is_linear(50_000, |n| body("text/plain; charset=utf-7", "+AAA".repeat(n)));
+    is_linear(20_000, |n| body(base64, "QUJD".repeat(n)));
+    is_linear(20_000, |n| body("text/plain; charset=utf-7", "+AAA".repeat(n)));
     for piece in ["Action: failed\r\n\r\n", "\r\n", " \r\n", "x\r\n"] {
         is_linear(5_000, |n| {
             let report = "multipart/report; report-type=delivery-status; boundary=b";

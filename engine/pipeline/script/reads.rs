@@ -144,8 +144,11 @@ fn from_earlier_steps(engine: &mut Engine) {
             if mail.0.has_table(&name) {
                 return Ok(Table { run: mail.0.clone(), name });
             }
-            let shown = name.chars().take(80).collect::<String>();
-            Err(broken(Break::Refused(format!("there is no table \"{}\"", shown.escape_debug()))))
+            let short: String = name.chars().take(80).collect();
+            let shown = short.escape_debug();
+            let why =
+                format!("there is no table \"{shown}\"; add [tables.{shown}] to mailmill.toml");
+            Err(broken(Break::Refused(why)))
         });
 }
 

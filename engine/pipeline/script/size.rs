@@ -68,7 +68,7 @@ impl Held {
             }
             self.elements += map.len();
             let deeper = below(deeper)?;
-            self.bytes += map.keys().map(|key| key.len()).sum::<usize>();
+            self.bytes += map.keys().map(rhai::Identifier::len).sum::<usize>();
             map.values().try_for_each(|value| self.add(value, most_of_map, deeper))?;
         }
         Ok(())

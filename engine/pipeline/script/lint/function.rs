@@ -23,7 +23,10 @@ pub(super) struct Scope {
 
 /// Checks one function of a script; says what it says and calls.
 pub(super) fn check(lint: &mut Lint<'_>, script: &AST, function: &ScriptFuncDef) -> Said {
-    let alone = script.clone_functions_only_filtered(|_, _, _, name, parameters| {
+    // Not `clone_functions_only_filtered`: in rhai 1.27 it keeps all functions.
+    let mut alone = script.clone();
+    alone.clear_statements();
+    alone.retain_functions(|_, _, name, parameters| {
         name == function.name && parameters == function.params.len()
     });
     let mut scope = Scope {
@@ -139,8 +142,12 @@ fn variable(lint: &mut Lint<'_>, scope: &mut Scope, expression: &Expr) {
     if about.0.is_some() || short.is_some() || lint.own.contains_key(name) {
         return;
     }
+    let closure = scope.said.name.starts_with("anon$");
     let help = match nearest(name, scope.names.iter().map(String::as_str)) {
         Some(near) if near != name => Some(format!("did you mean {near}?")),
+        _ if closure => {
+            Some("a function |…| sees only its own parameters: use a for loop instead".to_owned())
+        }
         _ if name == "mail" => {
             Some("a function sees only its parameters: hand mail over to it".to_owned())
         }
@@ -228,7 +235,10 @@ fn unknown(
         "eval" => Some("a script cannot run texts; write the code itself".to_owned()),
         _ => {
             let own = lint.own.keys().map(String::as_str).filter(|own| !own.starts_with("anon$"));
-            nearest(name, own.chain(lint.known.names())).map(|near| format!("did you mean {near}?"))
+            let native =
+                lint.known.names().filter(|native| native.chars().next() == name.chars().next());
+            let near = nearest(name, own).or_else(|| nearest(name, native));
+            near.map(|near| format!("did you mean {near}?"))
         }
     };
     lint.fault(place, format!("there is no function {name}"), help);

@@ -35,22 +35,25 @@ fn end_of(line: &str) -> usize {
 fn words(error: &ParseErrorType, limits: &Limits) -> (String, Option<String>) {
     let help = |help: &str| Some(help.to_owned());
     match error {
-        ParseErrorType::Reserved(word) if word == "eval" => {
+        ParseErrorType::BadInput(why) if why.to_string().contains("'eval'") => {
             ("a script cannot run texts".into(), help("write the code itself instead of eval"))
         }
-        ParseErrorType::Reserved(word) => {
+        ParseErrorType::Reserved(word) if word.starts_with(char::is_alphabetic) => {
             (format!("{word} is a reserved word"), help("choose another name"))
         }
+        ParseErrorType::Reserved(symbol) => (format!("{symbol} has no meaning in Rhai"), None),
         ParseErrorType::ExprTooDeep => {
             let (_, deep) = limits.script_expr_depth;
             let what = format!("expressions stand more than {deep} deep within each other");
-            (what, help("split it up with let or a function"))
+            let advice = "use let, a function or a switch; each else if is one level, too";
+            (what, help(advice))
         }
         ParseErrorType::TooManyFunctions => {
             (format!("more than {} functions", limits.script_names), None)
         }
         ParseErrorType::FnDuplicatedDefinition(name, parameters) => {
-            let what = format!("fn {name} with {parameters} parameters is defined twice");
+            let plural = if *parameters == 1 { "" } else { "s" };
+            let what = format!("fn {name} with {parameters} parameter{plural} is defined twice");
             (what, help("remove or rename one of the two"))
         }
         ParseErrorType::UnexpectedEOF => {
@@ -58,6 +61,9 @@ fn words(error: &ParseErrorType, limits: &Limits) -> (String, Option<String>) {
         }
         ParseErrorType::MissingToken(token, why) if token == ";" => {
             (lower(&format!("expecting ; {why}")), help("end the statement before with ;"))
+        }
+        ParseErrorType::MissingToken(token, why) if token == "}" => {
+            (lower(&format!("expecting }} {why}")), help("a block that was opened is not closed"))
         }
         other => (lower(&other.to_string()), None),
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mailmill::cli::check::{self, Args};
-use mailmill::cli::{Exit, Output};
+use mailmill::cli::{ConfigArg, Exit, Output};
 use mailmill::config::Config;
 use tempfile::TempDir;
 
@@ -50,16 +50,16 @@ impl Desk {
 
     /// `mailmill check`, the folder's own name replaced.
     fn check(&self, file: &str) -> Told {
-        self.call(Args { config: self.path(file), json: false })
+        self.call(&Args { config: ConfigArg { config: self.path(file) }, json: false })
     }
 
     fn check_json(&self, file: &str) -> Told {
-        self.call(Args { config: self.path(file), json: true })
+        self.call(&Args { config: ConfigArg { config: self.path(file) }, json: true })
     }
 
-    fn call(&self, args: Args) -> Told {
+    fn call(&self, args: &Args) -> Told {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = check::run(&args, &mut Output { out: &mut out, err: &mut err });
+        let exit = check::run(args, &mut Output { out: &mut out, err: &mut err });
         let text = |bytes: Vec<u8>| {
             let folder = self.folder.path().to_str().unwrap();
             String::from_utf8(bytes).unwrap().replace(folder, "FOLDER")
