@@ -4,105 +4,16 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmill::pipeline::{Limits, plugin};
+use mailmill::pipeline::{Direction, Limits, plugin};
 
 use crate::plugins::guest::{EXPORTS, Guest};
 
-fn limits() -> Arc<Limits> {
-    let plugin_time = Duration::from_millis(50);
-    Arc::new(Limits { plugin_file: 1 << 20, plugin_time, ..Limits::default() })
-}
+/// A broken plugin's name and bytes.
+type Broken = (&'static str, Vec<u8>);
 
 #[test]
 fn every_broken_plugin_is_told_apart() {
-    let right = Guest::default().build();
-    let method = |methods| Guest { methods, ..Guest::default() };
-    let broken: Vec<(&str, Vec<u8>)> = vec![
-        ("empty", Vec::new()),
-        ("text", b"(component)".to_vec()),
-        ("core-module", wat::parse_str("(module)").unwrap()),
-        ("other-version", b"\0asm\x0c\0\x01\0".to_vec()),
-        ("cut-off", right[..right.len() / 2].to_vec()),
-        ("too-large", vec![0; (1 << 20) + 1]),
-        ("no-exports", wat::parse_str("(component)").unwrap()),
-        (
-            "no-outbound",
-            Guest { exports: EXPORTS.replace("\"outbound\"", "\"outward\""), ..Guest::default() }
-                .build(),
-        ),
-        (
-            "wrong-signature",
-            Guest {
-                exports: EXPORTS.replace("(result string)", "(result u32)"),
-                ..Guest::default()
-            }
-            .build(),
-        ),
-        (
-            "other-contract",
-            Guest { interface: "mailmill:step/message@2.0.0", ..Guest::default() }.build(),
-        ),
-        ("newer-contract", {
-            let methods = r#"(export "[method]mail.summarize"
-                (func (param "self" (borrow $mail)) (result string)))"#;
-            Guest { interface: "mailmill:step/message@1.9.0", ..method(methods) }.build()
-        }),
-        ("wrong-verb", {
-            let methods = r#"(export "[method]mail.hold" (func (param "self" (borrow $mail)) (param "x" u32)))"#;
-            method(methods).build()
-        }),
-        ("wasi", {
-            let imports = r#"(import "wasi:cli/environment@0.2.0" (instance
-                (export "get-environment" (func (result (list (tuple string string)))))))"#;
-            Guest { imports, ..Guest::default() }.build()
-        }),
-        ("foreign", {
-            let imports = r#"(import "acme:mail/send" (func))"#;
-            Guest { imports, ..Guest::default() }.build()
-        }),
-        ("describe-traps", Guest { describe_body: "unreachable", ..Guest::default() }.build()),
-        (
-            "describe-loops",
-            Guest { describe_body: "(loop $l br $l) i32.const 16", ..Guest::default() }.build(),
-        ),
-        ("describe-no-json", Guest { describe: "a fine plugin", ..Guest::default() }.build()),
-        (
-            "describe-no-directions",
-            Guest {
-                describe: r#"{"name":"x","version":"1","about":"x","directions":[]}"#,
-                ..Guest::default()
-            }
-            .build(),
-        ),
-        (
-            "describe-unknown-direction",
-            Guest {
-                describe: r#"{"name":"x","version":"1","about":"x","directions":["sideways"]}"#,
-                ..Guest::default()
-            }
-            .build(),
-        ),
-        (
-            "describe-no-name",
-            Guest {
-                describe: r#"{"version":"1","about":"x","directions":[]}"#,
-                ..Guest::default()
-            }
-            .build(),
-        ),
-        (
-            "describe-empty-name",
-            Guest {
-                describe: r#"{"name":"","version":"1","about":"x","directions":["inbound"]}"#,
-                ..Guest::default()
-            }
-            .build(),
-        ),
-        ("memory", {
-            let items = "(memory $large 2000)";
-            Guest::default().with(items).build()
-        }),
-    ];
+    let broken = no_components().into_iter().chain(other_contracts()).chain(bad_descriptions());
     let mut report = String::new();
     for (name, bytes) in broken {
         let file = format!("plugins/{name}.wasm");
@@ -116,8 +27,84 @@ fn every_broken_plugin_is_told_apart() {
 
 #[test]
 fn a_right_plugin_is_loaded_and_says_its_directions() {
-    use mailmill::pipeline::Direction;
     let step = plugin::load("x", "x.wasm".as_ref(), &Guest::default().build(), &limits()).unwrap();
     assert_eq!(step.name(), "x");
     assert!(step.defines(Direction::Inbound) && !step.defines(Direction::Outbound));
+}
+
+fn limits() -> Arc<Limits> {
+    let plugin_time = Duration::from_millis(50);
+    Arc::new(Limits { plugin_file: 1 << 20, plugin_time, ..Limits::default() })
+}
+
+fn no_components() -> Vec<Broken> {
+    let right = Guest::default().build();
+    vec![
+        ("empty", Vec::new()),
+        ("text", b"(component)".to_vec()),
+        ("core-module", wat::parse_str("(module)").unwrap()),
+        ("other-version", b"\0asm\x0c\0\x01\0".to_vec()),
+        ("cut-off", right[..right.len() / 2].to_vec()),
+        ("too-large", vec![0; (1 << 20) + 1]),
+    ]
+}
+
+fn other_contracts() -> Vec<Broken> {
+    let exporting = |exports| Guest { exports, ..Guest::default() }.build();
+    let interface = |interface, methods| Guest { interface, methods, ..Guest::default() }.build();
+    let importing = |imports| Guest { imports, ..Guest::default() }.build();
+    vec![
+        ("no-exports", wat::parse_str("(component)").unwrap()),
+        ("no-outbound", exporting(EXPORTS.replace("\"outbound\"", "\"outward\""))),
+        ("wrong-signature", exporting(EXPORTS.replace("(result string)", "(result u32)"))),
+        ("other-contract", interface("mailmill:step/message@2.0.0", "")),
+        (
+            "newer-contract",
+            interface(
+                "mailmill:step/message@1.9.0",
+                r#"(export "[method]mail.summarize"
+                    (func (param "self" (borrow $mail)) (result string)))"#,
+            ),
+        ),
+        (
+            "wrong-verb",
+            interface(
+                "mailmill:step/message@1.0.0",
+                r#"(export "[method]mail.hold"
+                    (func (param "self" (borrow $mail)) (param "x" u32)))"#,
+            ),
+        ),
+        (
+            "wasi",
+            importing(
+                r#"(import "wasi:cli/environment@0.2.0" (instance
+                    (export "get-environment" (func (result (list (tuple string string)))))))"#,
+            ),
+        ),
+        ("foreign", importing(r#"(import "acme:mail/send" (func))"#)),
+    ]
+}
+
+fn bad_descriptions() -> Vec<Broken> {
+    let doing = |describe_body| Guest { describe_body, ..Guest::default() }.build();
+    let saying = |describe| Guest { describe, ..Guest::default() }.build();
+    vec![
+        ("describe-traps", doing("unreachable")),
+        ("describe-loops", doing("(loop $l br $l) i32.const 16")),
+        ("describe-no-json", saying("a fine plugin")),
+        (
+            "describe-no-directions",
+            saying(r#"{"name":"x","version":"1","about":"x","directions":[]}"#),
+        ),
+        (
+            "describe-unknown-direction",
+            saying(r#"{"name":"x","version":"1","about":"x","directions":["sideways"]}"#),
+        ),
+        ("describe-no-name", saying(r#"{"version":"1","about":"x","directions":[]}"#)),
+        (
+            "describe-empty-name",
+            saying(r#"{"name":"","version":"1","about":"x","directions":["inbound"]}"#),
+        ),
+        ("memory", Guest::default().with("(memory $large 2000)").build()),
+    ]
 }

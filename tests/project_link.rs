@@ -378,14 +378,17 @@ fn what_is_remembered_is_bounded() {
     let ids: String = (0..500).map(|n| format!(" <{n}@x>\n")).collect();
     let long = format!("<{}@x>", "i".repeat(300));
     let mail = format!(
-        "{KNOWN}Subject: [T-071] {}\nMessage-ID: {long}\nReferences:\n{ids} {long}",
+        "{KNOWN}Subject: [T-071] {}\nMessage-ID: <own@x>\nIn-Reply-To: {long} <asked@x>\n\
+         References:\n{ids} {long}",
         "word ".repeat(500)
     );
     let seen = office.receive(&mail);
     assert_eq!(seen.links(), "T-071 subject-token");
     assert_eq!(seen.kept, 20);
     let memory = office.memory.0.lock().unwrap();
-    assert!(memory.contains_key("mid:499@x"), "the newest are kept");
+    for kept in ["mid:own@x", "mid:asked@x", "mid:499@x"] {
+        assert!(memory.contains_key(kept), "{kept}: its own, what it answers, the newest");
+    }
     assert!(memory.iter().all(|(key, value)| key.len() <= 204 && value.len() <= 500));
 }
 

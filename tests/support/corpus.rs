@@ -98,7 +98,9 @@ fn body(kind: usize, token: &str) -> String {
         "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
     let html = "Content-Type: text/html; charset=utf-8\r\n\r\n";
     match kind {
-        1 => format!("In-Reply-To: <unbekannt-{token}@firma.example>\r\n{plain}Grüße\r\n\r\n> {token}\r\n"),
+        1 => format!(
+            "In-Reply-To: <unbekannt-{token}@firma.example>\r\n{plain}Grüße\r\n\r\n> {token}\r\n"
+        ),
         2 => format!("{html}<p>Schöne Grüße {token}</p>\r\n"),
         3 => multipart("mixed", &[format!("{plain}{token}"), attachment()]),
         4 => {
