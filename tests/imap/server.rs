@@ -181,9 +181,10 @@ async fn fetches_a_thousand_messages_byte_for_byte() {
 async fn a_uid_that_is_gone_is_missing_from_the_answer() {
     let dovecot = Dovecot::start(Profile::Full);
     deliver(&dovecot, "INBOX", &["1", "2", "3"]);
+    dovecot.doveadm(&["expunge", "-u", ALICE, "mailbox", "INBOX", "uid", "2"]);
+    assert_eq!(dovecot.uids(ALICE, "INBOX"), [1, 3]);
     let mut mail = alice(&dovecot).await;
     mail.select(&name("INBOX")).await.unwrap();
-    dovecot.doveadm(&["expunge", "-u", ALICE, "mailbox", "INBOX", "uid", "2"]);
     let fetched = mail.fetch(&uids([3, 2, 1, 77]), Extent::Whole).await.unwrap();
     assert_eq!(fetched.iter().map(|message| message.uid).collect::<Vec<_>>(), uids([1, 3]));
     mail.store_flags(&uids([2]), FlagChange::Add, &[Flag::seen()]).await.unwrap();

@@ -129,6 +129,9 @@ fn kind_by_text(said: &Said, at_login: AtLogin) -> RefusalKind {
     if says(&["throttl", "too many"]) {
         return RefusalKind::Throttled;
     }
+    if says(&["doesn't exist", "does not exist", "no such mailbox", "unknown mailbox"]) {
+        return RefusalKind::Gone;
+    }
     if said.status == Status::Bye
         || says(&["unavailable", "try again", "temporar", "not connected", "internal error"])
     {
@@ -187,6 +190,7 @@ mod tests {
         for (status, code, text, at, kind, retry) in [
             (Status::No, Some("OVERQUOTA"), "full", AtLogin::No, Kind::OverQuota, Retry::Later),
             (Status::No, Some("TRYCREATE"), "no", AtLogin::No, Kind::TryCreate, Retry::Never),
+            (Status::No, None, "Mailbox doesn't exist: x", AtLogin::No, Kind::Gone, Retry::Never),
             (Status::No, None, "LOGIN failed.", AtLogin::Yes, Kind::Login, Retry::Never),
             (
                 Status::No,
