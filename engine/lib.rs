@@ -39,7 +39,7 @@
 //! `mail` <- `store`, `mailbox`, `pipeline` <- `perform` <- `inbound` <- `daemon`, `control` <-
 //! `cli`. `error`, `fault` and `clock` serve all; `config` knows `mail` and `pipeline`'s words.
 //! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai and
-//! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy.rs`
+//! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`
 //! checks both.
 
 pub mod cli;

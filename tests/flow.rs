@@ -166,7 +166,7 @@ fn what_mailmill_writes_carries_the_edits_and_the_server_copy_does_not() {
     let message = mail("Ask").replace("\n\nHello", "\nReturn-Receipt-To: ann@example.org\n\nHello");
     mill.deliver("maildir", "1", &message);
     mill.once();
-    assert_eq!(files(&mill, "maildir"), [message.clone()]);
+    assert_eq!(files(&mill, "maildir"), std::slice::from_ref(&message));
     let delivered = files(&mill, "archive");
     assert_eq!(delivered.len(), 1);
     assert!(!delivered[0].contains("Receipt") && delivered[0].contains("X-Project: T-071"));

@@ -186,12 +186,6 @@ impl Running {
         let status = self.child.wait().unwrap();
         (status.code(), started.elapsed())
     }
-
-    /// Kills it without a word.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 impl Drop for Running {
