@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::plugins::guest::Guest;
 use crate::support::mill::{Mill, root};
 
 const ACCOUNT: &str = r#"
@@ -221,5 +222,59 @@ fn the_quickstart_shows_what_happened_and_why() {
         for part in [subject, mailbox, why] {
             assert!(out.contains(part), "{part} is not in\n{out}");
         }
+    }
+}
+
+#[test]
+fn a_hostile_plugin_costs_its_own_messages_and_no_others() {
+    let deep = "(func $deep (param i32) (result i32)
+        (i32.add (local.get 0) (call $deep (i32.add (local.get 0) (i32.const 1)))))";
+    let flood = "(loop $l (call $log (local.get $m) (i32.const 128) (i32.const 5)) br $l)";
+    let lines = r#"(data (i32.const 1024) "A\0d\0aB")"#;
+    let guests = [
+        ("loops", "ran longer than", Guest::doing("(loop $l br $l)")),
+        (
+            "grows",
+            "of memory",
+            Guest::doing(
+                "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))",
+            ),
+        ),
+        ("recurses", "too deeply", Guest::doing("(drop (call $deep (i32.const 1)))").with(deep)),
+        ("traps", "unreachable", Guest::doing("unreachable")),
+        ("prints", "log lines", Guest::doing(flood)),
+        (
+            "injects",
+            "control characters",
+            Guest::doing("(call $copy (local.get $m) (i32.const 1024) (i32.const 4))").with(lines),
+        ),
+    ];
+    let mut config = format!("{ACCOUNT}\n[pipelines.sort]\nsteps = [{{ script = \"sort\" }}]\n");
+    for (name, _, _) in &guests {
+        config += &format!(
+            "[accounts.{name}]\nmaildir = \"{name}\"\ninbound = \"{name}\"\n\
+             [pipelines.{name}]\nsteps = [{{ plugin = \"{name}\" }}, {{ script = \"sort\" }}]\n"
+        );
+    }
+    let mill = Mill::new(&config);
+    mill.write("scripts/sort.rhai", "fn inbound(mail) { mail.move_to(\"Done\"); }");
+    mill.deliver("maildir", "1", mail("Good"));
+    for (name, _, guest) in &guests {
+        mill.write(&format!("plugins/{name}.wasm"), guest.build());
+        mill.deliver(name, "1", mail("One"));
+        mill.deliver(name, "2", mail("Two"));
+    }
+    let events = mill.once();
+    assert_eq!(files(&mill, "maildir/.Done").len(), 1);
+    for (name, why, _) in &guests {
+        let held: Vec<_> = of_kind(&events, "held")
+            .into_iter()
+            .filter(|event| event["account"] == *name)
+            .collect();
+        assert_eq!(held.len(), 2, "{name}");
+        let reason = held[0]["reason"].as_str().unwrap();
+        assert!(reason.starts_with(&format!("step {name} failed: ")), "{reason}");
+        assert!(reason.contains(why) && reason.lines().count() == 1, "{reason}");
+        assert_eq!(files(&mill, name).len(), 2, "held mail stays where it is");
     }
 }
