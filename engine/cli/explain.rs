@@ -7,7 +7,7 @@ use crate::clock::rfc3339;
 use crate::control::Request;
 use crate::inbound::clause;
 use crate::maillog::inert;
-use crate::pipeline::{Recorded, StepOutcome, StepReport};
+use crate::pipeline::{Action, Recorded, StepOutcome, StepReport};
 use crate::store::{MarkOutcome, MessageRecord, State};
 
 /// Explain what was decided for a message, by which rule, and what was done when
@@ -149,6 +149,15 @@ fn action_line(record: &MessageRecord, index: usize) -> String {
         };
         let note = mark.note.as_deref().map(|note| format!(": {}", inert(note)));
         format!(" — {outcome} {}{}", rfc3339(mark.at_ms), note.unwrap_or_default())
+    });
+    // What changes nothing outside the store was done when the plan was written.
+    let mark = mark.or_else(|| {
+        let inside = matches!(
+            said.action,
+            Action::Link { .. } | Action::Tag { .. } | Action::StateSet { .. } | Action::Log { .. }
+        );
+        let done = inside && record.state != State::Held;
+        done.then(|| format!(" — done {} with the plan", rfc3339(record.decided_ms)))
     });
     format!("    {} ({}){}", words(said), place(said), mark.unwrap_or_default())
 }

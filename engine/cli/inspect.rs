@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::mail::{Address, Attachment, Message, NeedBody};
 use crate::pipeline::Limits;
 
-/// Shows what rules would see of message files.
+/// Show what rules would see of message files.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Message files (RFC 5322); `-` reads one message from standard input.

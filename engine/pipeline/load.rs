@@ -193,7 +193,7 @@ pub(super) fn folder_step(config: &Config, name: &str) -> Option<config::Step> {
     kinds.into_iter().find(found).map(|kind| config::Step {
         kind,
         name: name.to_owned(),
-        with: serde_json::Value::Null,
+        with: serde_json::Value::Object(serde_json::Map::new()),
         on_error: OnError::default(),
         offset: 0,
     })
