@@ -257,10 +257,15 @@ async fn hostile_sizes_end_the_connection_with_a_clear_error() {
         ("* LIST () \"/\" {4294967296}\r\n", "4294967296"),
         ("LONG", "line of more than 1048576 bytes"),
         ("* SEARCH nonsense\r\n", "not understood"),
+        ("NESTED", "line of more than 1048576 bytes"),
     ] {
         let (mut mail, fake) = selected("", move |mut peer: Peer| async move {
             peer.expect("UID FETCH").await;
             match answer {
+                "NESTED" => {
+                    peer.send(format!("* 1 FETCH (BODY {}\r\n", "(".repeat(900_000))).await;
+                    peer.send("x".repeat(1_100_000)).await;
+                }
                 "LONG" => peer.send(format!("* OK {}", "x".repeat(1_100_000))).await,
                 _ => peer.send(answer).await,
             }
@@ -279,7 +284,7 @@ async fn hostile_sizes_end_the_connection_with_a_clear_error() {
 
 #[tokio::test]
 async fn a_drip_of_bytes_is_no_answer_and_a_steady_flow_is() {
-    let deadline = Duration::from_millis(400);
+    let deadline = Duration::from_secs(1);
     let (mut mail, _fake) = selected_within(deadline, "", move |mut peer: Peer| async move {
         peer.expect("UID FETCH").await;
         for _ in 0..100 {
@@ -289,7 +294,7 @@ async fn a_drip_of_bytes_is_no_answer_and_a_steady_flow_is() {
     })
     .await;
     let error = mail.fetch(&uids([1]), Extent::Whole).await.unwrap_err();
-    assert!(error.to_string().contains("no answer within 0.4 s"), "{error}");
+    assert!(error.to_string().contains("no answer within 1 s"), "{error}");
 
     let (mut mail, fake) = selected_within(deadline, "", move |mut peer: Peer| async move {
         let tag = peer.expect("UID FETCH").await;
@@ -429,6 +434,47 @@ async fn idle_is_ended_by_done_before_the_next_command() {
     assert_eq!(mail.wait(DEADLINE).await.unwrap(), Woke::News);
     let error = mail.wait(DEADLINE).await.unwrap_err();
     assert!(error.to_string().contains("throttled"), "{error}");
+    fake.finish().await;
+}
+
+/// A wait is cut off at each of its stages: the connection must stay in order.
+#[tokio::test]
+async fn a_wait_may_be_dropped_before_the_server_accepts_it_and_after_done() {
+    let pause = || tokio::time::sleep(Duration::from_millis(60));
+    let (mut mail, fake) = selected("IDLE", move |mut peer: Peer| async move {
+        let mut said = peer.next().await.unwrap();
+        while said.text == "IDLE" {
+            pause().await;
+            peer.send("+ idling\r\n").await;
+            assert_eq!(peer.line().await.as_deref(), Some("DONE"));
+            pause().await;
+            peer.send(format!("{} OK done\r\n", said.tag)).await;
+            said = peer.next().await.unwrap();
+        }
+        assert_eq!(said.text, "UID SEARCH UID 1:*");
+        peer.send(format!("* SEARCH 1\r\n{} OK done\r\n", said.tag)).await;
+    })
+    .await;
+    for cut in [0, 10, 20, 30, 40, 50, 60, 70] {
+        let cut = Duration::from_millis(cut);
+        let waited = tokio::time::timeout(cut, mail.wait(Duration::ZERO)).await;
+        assert!(waited.is_err() || waited.unwrap().is_ok());
+        assert_eq!(mail.broken(), None);
+    }
+    assert_eq!(mail.uids_above(Uid(0), 9).await.unwrap(), uids([1]));
+    fake.finish().await;
+}
+
+#[tokio::test]
+async fn a_password_that_cannot_be_quoted_goes_as_a_literal() {
+    let fake = FakeImap::start(move |mut peer: Peer| async move {
+        peer.log_in("").await;
+        let heard = "LOGIN \"alice@example.test\" {13}\r\nPa\u{df}w\u{f6}rt\" \r\n";
+        assert!(peer.heard.iter().any(|said| said == heard), "{:?}", peer.heard);
+    })
+    .await;
+    let settings = fake.settings(Security::None);
+    connect(&settings, "Pa\u{df}w\u{f6}rt\" \r\n").await.unwrap();
     fake.finish().await;
 }
 

@@ -52,7 +52,7 @@ impl Dovecot {
         dovecot
     }
 
-    /// Starts it after [`Dovecot::stop`] or [`Dovecot::kill`], with its mail and on its ports.
+    /// Starts it after [`Dovecot::kill`], with its mail and on its ports.
     pub fn start_again(&mut self) {
         let profile = match self.profile {
             Profile::Full => "full",
@@ -69,11 +69,6 @@ impl Dovecot {
         let env = String::from_utf8(output.stdout).unwrap();
         self.imap_port = port(&env, "IMAP_PORT=");
         self.imaps_port = port(&env, "IMAPS_PORT=");
-    }
-
-    /// Ends it in order.
-    pub fn stop(&self) {
-        imapd().arg("stop").arg(self.folder.path()).status().unwrap();
     }
 
     /// Ends all its processes at once, as a crash of the machine would.
@@ -212,11 +207,11 @@ impl Dovecot {
 }
 
 impl Drop for Dovecot {
+    /// Not in order: that takes Dovecot seconds, and nothing of it is needed any more.
     fn drop(&mut self) {
         if self.folder.path().join("run/master.pid").exists() {
-            self.thaw_sessions();
+            self.kill();
         }
-        self.stop();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Changing messages: flags, copies, moves, removal, and adding one.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 use crate::mailbox::{FlagChange, Landed};
@@ -27,7 +29,7 @@ impl Session {
         if flags.is_empty() {
             return Ok(());
         }
-        for set in sets(uids) {
+        for set in sets(uids.iter().copied()) {
             let item = format!("{sign}FLAGS.SILENT ({flags})");
             self.run(&what, Command::new("UID STORE").words(&set).words(&item)).await?;
         }
@@ -56,7 +58,7 @@ impl Session {
         let what = self.here(&format!("remove {}", named(uids)))?;
         self.needs_uidplus(&what)?;
         self.store_flags(uids, FlagChange::Add, &[Flag::deleted()]).await?;
-        for set in sets(uids) {
+        for set in sets(uids.iter().copied()) {
             self.run(&what, Command::new("UID EXPUNGE").words(&set)).await?;
         }
         Ok(())
@@ -92,11 +94,12 @@ impl Session {
     ) -> Result<Landed> {
         let what = self.here(&format!("{shown} {} to {target}", named(uids)))?;
         let wire = self.wire_name(&what, target)?;
+        let asked: BTreeSet<Uid> = uids.iter().copied().collect();
         let mut landed = Landed::default();
-        for set in sets(uids) {
+        for set in sets(uids.iter().copied()) {
             let command = Command::new(verb).words(&set).string(wire.as_bytes());
             let answer = self.run(&what, command).await?;
-            take_landed(&mut landed, &answer, uids);
+            take_landed(&mut landed, &answer, &asked);
         }
         Ok(landed)
     }
@@ -113,15 +116,14 @@ impl Session {
 
 /// COPYUID comes with the tagged OK or, for MOVE, before it. Exchange sends UIDVALIDITY 0, which
 /// says nothing.
-fn take_landed(landed: &mut Landed, answer: &Answer, uids: &[Uid]) {
+fn take_landed(landed: &mut Landed, answer: &Answer, asked: &BTreeSet<Uid>) {
     for code in answer.codes() {
         if let Code::CopyUid { uidvalidity, from, to } = code
             && *uidvalidity > 0
         {
             landed.uidvalidity = Some(UidValidity(*uidvalidity));
-            let asked =
-                pairs(from, to, uids.len()).into_iter().filter(|(from, _)| uids.contains(from));
-            landed.uids.extend(asked);
+            let told = pairs(from, to, asked.len()).into_iter();
+            landed.uids.extend(told.filter(|(from, _)| asked.contains(from)));
         }
     }
 }

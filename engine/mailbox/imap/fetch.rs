@@ -17,7 +17,7 @@ impl Session {
         let what = self.here(&format!("fetch {}", named(uids)))?;
         let mut wanted: BTreeMap<Uid, FetchData> =
             uids.iter().map(|uid| (*uid, FetchData::default())).collect();
-        for set in sets(uids) {
+        for set in sets(uids.iter().copied()) {
             let command = Command::new("UID FETCH").words(&set).words(items(extent));
             self.run_each(&what, command, &mut |reply| {
                 if let Reply::Fetch(data) = reply {
@@ -37,7 +37,7 @@ impl Session {
     async fn none_left(&mut self, missing: &[Uid]) -> Result<()> {
         let mut left = BTreeSet::new();
         let what = self.here(&format!("fetch {}", named(missing)))?;
-        for set in sets(missing) {
+        for set in sets(missing.iter().copied()) {
             left.extend(self.uids_of_set(&what, &set).await?);
         }
         let left: Vec<Uid> = missing.iter().copied().filter(|uid| left.contains(&uid.0)).collect();

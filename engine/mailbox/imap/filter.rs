@@ -58,8 +58,7 @@ impl Filter {
 
     /// The literal that this string of the last response stands for, if it stands for one.
     pub(super) fn take_body(&mut self, string: &[u8]) -> Option<Vec<u8>> {
-        let index = (0..self.bodies.len())
-            .find(|index| Framer::placeholder(&self.nonce, *index).as_bytes() == string)?;
+        let index = Framer::body_index(&self.nonce, string)?;
         self.bodies.get_mut(index).map(std::mem::take)
     }
 
@@ -77,7 +76,7 @@ impl Filter {
     }
 }
 
-fn refused(why: String) -> io::Error {
+fn refused(why: impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the server sent {why}"))
 }
 

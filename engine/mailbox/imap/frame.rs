@@ -29,6 +29,8 @@ pub(super) struct Framer {
     frame: Frame,
     /// Where the current line begins in the frame's text.
     line_start: usize,
+    /// Bytes of the frame's bodies, announced ones included.
+    held: u64,
     state: State,
 }
 
@@ -45,7 +47,7 @@ enum State {
 impl Framer {
     pub(super) fn new(limits: Limits, nonce: String) -> Self {
         let frame = Frame::default();
-        Self { limits, nonce, frame, line_start: 0, state: State::Line }
+        Self { limits, nonce, frame, line_start: 0, held: 0, state: State::Line }
     }
 
     /// Takes bytes up to the end of a response; says how many it took. When it took fewer than
@@ -71,6 +73,7 @@ impl Framer {
         (self.state == State::Whole).then(|| {
             self.state = State::Line;
             self.line_start = 0;
+            self.held = 0;
             std::mem::take(&mut self.frame)
         })
     }
@@ -80,9 +83,10 @@ impl Framer {
         self.state != State::Line || !self.frame.text.is_empty()
     }
 
-    /// What stands in the text for the body of this index.
-    pub(super) fn placeholder(nonce: &str, index: usize) -> String {
-        format!("{nonce}.{index}")
+    /// The index of the body that this string of the text stands for.
+    pub(super) fn body_index(nonce: &str, string: &[u8]) -> Option<usize> {
+        let index = string.strip_prefix(nonce.as_bytes())?.strip_prefix(b".")?;
+        std::str::from_utf8(index).ok()?.parse().ok()
     }
 
     fn feed_line(&mut self, input: &[u8]) -> Result<usize, String> {
@@ -142,8 +146,8 @@ impl Framer {
     }
 
     fn begin_body(&mut self, size: u64) -> Result<(), String> {
-        let held: usize = self.frame.bodies.iter().map(Vec::len).sum();
-        if size.saturating_add(held as u64) > self.limits.literals {
+        self.held = self.held.saturating_add(size);
+        if self.held > self.limits.literals {
             return Err(self.too_large(&format!("{size} bytes")));
         }
         if let Some(open) = self.frame.text.iter().rposition(|byte| *byte == b'{') {
@@ -152,8 +156,8 @@ impl Framer {
         if self.frame.text.last() == Some(&b'~') {
             self.frame.text.pop();
         }
-        let placeholder = Self::placeholder(&self.nonce, self.frame.bodies.len());
-        self.frame.text.extend_from_slice(format!("\"{placeholder}\"").as_bytes());
+        let placeholder = format!("\"{}.{}\"", self.nonce, self.frame.bodies.len());
+        self.frame.text.extend_from_slice(placeholder.as_bytes());
         self.frame.bodies.push(Vec::new());
         self.after_literal_begins(State::Body(size));
         Ok(())

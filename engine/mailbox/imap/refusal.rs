@@ -91,6 +91,10 @@ impl Refusal {
             Kind::OverQuota => "make room in the mailbox",
             Kind::TryCreate | Kind::Gone => "create the mailbox, or correct its name",
             Kind::NoPermission => "give the user the right to this mailbox",
+            Kind::Unavailable if self.said.contains("not connected") => {
+                "the login is right but opens no mailbox, now or at all: check that the user may \
+                 open it and that IMAP is switched on for it"
+            }
             Kind::Exists | Kind::Unavailable | Kind::Other => return None,
         };
         Some(advice.to_owned())

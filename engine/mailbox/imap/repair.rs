@@ -33,7 +33,8 @@ pub(super) fn repair(text: &[u8]) -> Result<Verdict, String> {
         Kind::Other => text.to_vec(),
     };
     bytes.extend_from_slice(b"\r\n");
-    if parses(&bytes) {
+    let too_deep = matches!(kind, Kind::Fetch | Kind::Other) && depth(text) > DEEPEST;
+    if !too_deep && parses(&bytes) {
         return Ok(Verdict::Pass(bytes));
     }
     match kind {
@@ -78,6 +79,23 @@ impl Kind {
             _ => Self::Other,
         }
     }
+}
+
+/// Lists within lists: the parser is recursive for structures that we never ask for, and a server
+/// could exhaust the stack with them. What we ask for needs two.
+const DEEPEST: usize = 8;
+
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in text {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Whether the parser takes these bytes as exactly one response. Its known panics are repaired
@@ -288,6 +306,14 @@ mod tests {
     fn an_answer_that_is_not_understood_is_an_error() {
         for text in ["* SEARCH one", "* x EXISTS", "* LIST nonsense", "tag MAYBE", "garbage"] {
             repair(text.as_bytes()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn deep_nesting_does_not_reach_the_recursive_parser() {
+        for start in ["* 1 FETCH (BODYSTRUCTURE ", "* 1 FETCH (UID 1 BODY ", "* X "] {
+            let text = format!("{start}{}", "(".repeat(500_000));
+            assert_eq!(repair(text.as_bytes()), Ok(Verdict::Drop));
         }
     }
 

@@ -121,7 +121,7 @@ impl Session {
             let why = "the server said OK to a search without a result";
             return Err(Error::temporary(self.at(&what), why));
         };
-        let hits: Vec<Uid> = hits.into_iter().map(Uid).collect();
+        let hits: BTreeSet<Uid> = hits.into_iter().map(Uid).collect();
         let by_date = like.received_ms.filter(|_| quoted.is_none());
         self.alike(&what, &hits, like.size, by_date).await
     }
@@ -130,12 +130,12 @@ impl Session {
     async fn alike(
         &mut self,
         what: &str,
-        uids: &[Uid],
+        uids: &BTreeSet<Uid>,
         size: u64,
         received_ms: Option<i64>,
     ) -> Result<Vec<Uid>> {
         let mut alike = BTreeSet::new();
-        for set in sets(uids) {
+        for set in sets(uids.iter().copied()) {
             let command =
                 Command::new("UID FETCH").words(&set).words("(UID RFC822.SIZE INTERNALDATE)");
             self.run_each(what, command, &mut |reply| {

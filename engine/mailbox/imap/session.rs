@@ -22,6 +22,7 @@ use super::pace::Pace;
 use super::random;
 use super::refusal::{AtLogin, Refusal, inert};
 use super::response::{Code, Reply, Said, Status};
+use super::watch::Idling;
 
 /// Replies kept of one command, messages and search results not counted.
 const MOST_REPLIES: usize = 100_000;
@@ -42,8 +43,8 @@ pub(super) struct Session {
     pub(super) uidnext: u32,
     /// Messages have come since the mailbox was last looked through.
     pub(super) news: bool,
-    /// The tag of an IDLE that is not ended.
-    pub(super) idling: Option<String>,
+    /// An IDLE that is not ended: a wait was dropped.
+    pub(super) idling: Option<Idling>,
     /// Why the connection is unusable.
     pub(super) broken: Option<String>,
     pub(super) refusal: Option<Refusal>,
@@ -134,6 +135,7 @@ impl Session {
 
     /// No tagged answer will come: the connection is unusable.
     pub(super) fn lost(&mut self, what: &str, lost: Lost) -> Error {
+        self.idling = None;
         match lost {
             Lost::Bye(said) => {
                 let error = self.refused(what, &said);
@@ -154,18 +156,16 @@ impl Session {
         self.broken = Some("an earlier command was cut off before its answer".into());
     }
 
-    /// Ends an IDLE that a dropped wait left behind; refuses on an unusable connection.
+    /// Refuses on an unusable connection; ends an IDLE that a dropped wait left behind.
     pub(super) async fn make_ready(&mut self, what: &str) -> Result<()> {
-        if self.idling.is_some() {
-            self.end_idle(what).await?;
-        }
-        match &self.broken {
-            Some(why) => {
-                Err(Error::temporary(self.at(what), format!("the connection is lost: {why}"))
-                    .next("connect again"))
-            }
-            None => Ok(()),
-        }
+        self.check_usable(what)?;
+        self.end_idle(what).await
+    }
+
+    pub(super) fn check_usable(&self, what: &str) -> Result<()> {
+        let Some(why) = &self.broken else { return Ok(()) };
+        let why = format!("the connection is lost: {why}");
+        Err(Error::temporary(self.at(what), why).next("connect again"))
     }
 
     async fn exchange(&mut self, command: Command<'_>, sink: Sink<'_>) -> Result<Said, Lost> {

@@ -8,7 +8,7 @@ use super::response::UidRange;
 const LONGEST: usize = 48 * 1024;
 
 /// The sets that together name these UIDs, in ascending order. UID 0 names nothing.
-pub(super) fn sets(uids: &[Uid]) -> Vec<String> {
+pub(super) fn sets(uids: impl IntoIterator<Item = Uid>) -> Vec<String> {
     let mut sets = Vec::new();
     let mut set = String::new();
     for range in ranges(uids) {
@@ -32,15 +32,15 @@ fn shown(range: &UidRange) -> String {
     if first == last { first.to_string() } else { format!("{first}:{last}") }
 }
 
-fn ranges(uids: &[Uid]) -> Vec<UidRange> {
-    let mut numbers: Vec<u32> = uids.iter().map(|uid| uid.0).filter(|uid| *uid > 0).collect();
+fn ranges(uids: impl IntoIterator<Item = Uid>) -> Vec<UidRange> {
+    let mut numbers: Vec<u32> = uids.into_iter().map(|uid| uid.0).filter(|uid| *uid > 0).collect();
     numbers.sort_unstable();
     numbers.dedup();
     let mut ranges: Vec<UidRange> = Vec::new();
     for number in numbers {
         match ranges.last_mut() {
             Some(last) if last.end().checked_add(1) == Some(number) => {
-                *last = *last.start()..=number
+                *last = *last.start()..=number;
             }
             _ => ranges.push(number..=number),
         }
@@ -69,15 +69,15 @@ mod tests {
     #[test]
     fn ranges_are_compressed_and_sorted() {
         let uids: Vec<Uid> = [9, 1, 3, 2, 2, 0, 7].map(Uid).into();
-        assert_eq!(sets(&uids), ["1:3,7,9"]);
-        assert!(sets(&[]).is_empty());
-        assert_eq!(sets(&[Uid(u32::MAX), Uid(u32::MAX - 1)]), ["4294967294:4294967295"]);
+        assert_eq!(sets(uids), ["1:3,7,9"]);
+        assert!(sets([]).is_empty());
+        assert_eq!(sets([Uid(u32::MAX), Uid(u32::MAX - 1)]), ["4294967294:4294967295"]);
     }
 
     #[test]
     fn long_sets_are_split_and_name_every_uid_once() {
         let uids: Vec<Uid> = (1..40_000).map(|n| Uid(n * 2 + 1_000_000)).collect();
-        let sets = sets(&uids);
+        let sets = sets(uids.iter().copied());
         assert!(sets.len() > 1 && sets.iter().all(|set| set.len() <= LONGEST));
         let named: Vec<Uid> = sets
             .iter()

@@ -8,17 +8,31 @@ use crate::error::Result;
 use crate::mailbox::Woke;
 
 use super::WaitBy;
-use super::command::{Command, LiteralMode, Piece};
+use super::command::Command;
 use super::random;
-use super::response::{Reply, Status};
+use super::response::{Reply, Said, Status};
 use super::session::{Lost, Session};
+
+/// An IDLE that is not ended.
+pub(super) struct Idling {
+    tag: String,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    /// The server has not yet answered.
+    Sent,
+    /// It tells what happens.
+    Accepted,
+    /// DONE is sent, the answer to IDLE not yet there.
+    Ending,
+}
 
 impl Session {
     pub(super) async fn wait(&mut self, by: WaitBy, at_most: Duration) -> Result<Woke> {
         let what = self.here("wait for news")?;
-        if self.idling.is_none() {
-            self.make_ready(&what).await?;
-        }
+        self.check_usable(&what)?;
         if self.news {
             return Ok(self.woke());
         }
@@ -29,15 +43,20 @@ impl Session {
         }
     }
 
-    /// `Quiet` comes from the server's answer to DONE: a half-open connection is an error.
+    /// `Quiet` comes from the server's answer to DONE: a half-open connection is an error. Each
+    /// stage is noted, so that a wait that was dropped can be taken up again.
     async fn wait_idle(&mut self, what: &str, until: Instant) -> Result<Woke> {
+        if let Some((_, Stage::Ending)) = self.idle_stage() {
+            self.end_idle(what).await?;
+        }
         if self.idling.is_none() {
             self.begin_idle(what).await?;
         }
-        let heard = self.listen(what, until).await?;
-        if self.idling.is_some() {
-            self.end_idle(what).await?;
+        if let Some((tag, Stage::Sent)) = self.idle_stage() {
+            self.await_idle(what, &tag).await?;
         }
+        let heard = self.listen(what, until).await?;
+        self.end_idle(what).await?;
         Ok(self.woke().or(heard))
     }
 
@@ -55,29 +74,48 @@ impl Session {
     }
 
     async fn begin_idle(&mut self, what: &str) -> Result<()> {
-        self.begin_unfinished();
         let tag = random::token();
-        let refused = match self.start_idle(&tag).await {
+        self.write_whole(what, format!("{tag} IDLE\r\n").as_bytes()).await?;
+        self.idling = Some(Idling { tag, stage: Stage::Sent });
+        Ok(())
+    }
+
+    async fn await_idle(&mut self, what: &str, tag: &str) -> Result<()> {
+        let refused = match self.await_go_ahead(tag, &mut |_| Ok(())).await {
             Ok(refused) => refused,
             Err(lost) => return Err(self.lost(what, lost)),
         };
         match refused {
-            Some(said) => self.conclude(what, said).map(drop),
+            Some(said) => {
+                self.idling = None;
+                self.conclude(what, said).map(drop)
+            }
             None => {
-                self.broken = None;
-                self.idling = Some(tag);
+                self.idle_is(Stage::Accepted);
                 Ok(())
             }
         }
     }
 
-    async fn start_idle(&mut self, tag: &str) -> Result<Option<super::response::Said>, Lost> {
-        for piece in Command::new("IDLE").pieces(tag, LiteralMode::Wait) {
-            if let Piece::Send(bytes) = piece {
-                self.write(&bytes).await?;
-            }
+    fn idle_is(&mut self, stage: Stage) {
+        if let Some(idling) = &mut self.idling {
+            idling.stage = stage;
         }
-        self.await_go_ahead(tag, &mut |_| Ok(())).await
+    }
+
+    fn idle_stage(&self) -> Option<(String, Stage)> {
+        self.idling.as_ref().map(|idling| (idling.tag.clone(), idling.stage))
+    }
+
+    /// Half a line written is the one state that cannot be taken up again.
+    async fn write_whole(&mut self, what: &str, line: &[u8]) -> Result<()> {
+        self.begin_unfinished();
+        let written = match self.write(line).await {
+            Ok(()) => self.flush().await,
+            Err(why) => Err(why),
+        };
+        self.broken = None;
+        written.map_err(|why| self.lost(what, Lost::Broken(why)))
     }
 
     /// Reads until the mailbox changes or the time is over. May be dropped at any point: what was
@@ -92,13 +130,14 @@ impl Session {
                     self.idling = None;
                     return self.conclude(what, said).map(|_| Woke::Quiet);
                 }
-                Err(lost) => {
-                    self.idling = None;
-                    return Err(self.lost(what, lost));
-                }
+                Err(lost) => return Err(self.lost(what, lost)),
             }
         }
         Ok(Woke::News)
+    }
+
+    fn is_idle(&self, tag: &str) -> bool {
+        self.idling.as_ref().is_some_and(|idling| idling.tag == tag)
     }
 
     fn heard(&mut self, reply: Result<Reply, String>) -> Result<Heard, Lost> {
@@ -106,7 +145,7 @@ impl Session {
         self.note(&reply)?;
         match reply {
             Reply::Gone(_) => Ok(Heard::News),
-            Reply::Done { tag, said } if self.idling.as_ref() == Some(&tag) => Ok(Heard::End(said)),
+            Reply::Done { tag, said } if self.is_idle(&tag) => Ok(Heard::End(said)),
             Reply::Done { .. } => {
                 Err("the server answered a command that was not sent".to_owned().into())
             }
@@ -114,20 +153,27 @@ impl Session {
         }
     }
 
-    /// Sends DONE and waits for IDLE's own answer.
+    /// Brings an IDLE to its end from whatever stage it was left in: sends DONE and waits for its
+    /// own answer.
     pub(super) async fn end_idle(&mut self, what: &str) -> Result<()> {
-        let Some(tag) = self.idling.take() else { return Ok(()) };
-        self.begin_unfinished();
-        match self.finish_idle(&tag).await {
-            Ok(said) => self.conclude(what, said).map(drop),
-            Err(lost) => Err(self.lost(what, lost)),
+        while let Some((tag, stage)) = self.idle_stage() {
+            match stage {
+                Stage::Sent => self.await_idle(what, &tag).await?,
+                Stage::Accepted => {
+                    self.write_whole(what, b"DONE\r\n").await?;
+                    self.idle_is(Stage::Ending);
+                }
+                Stage::Ending => {
+                    let ended = self.await_done(&tag, &mut |_| Ok(())).await;
+                    self.idling = None;
+                    return match ended {
+                        Ok(said) => self.conclude(what, said).map(drop),
+                        Err(lost) => Err(self.lost(what, lost)),
+                    };
+                }
+            }
         }
-    }
-
-    async fn finish_idle(&mut self, tag: &str) -> Result<super::response::Said, Lost> {
-        self.write(b"DONE\r\n").await?;
-        self.flush().await?;
-        self.await_done(tag, &mut |_| Ok(())).await
+        Ok(())
     }
 
     /// LOGOUT: here BYE is the right answer, and an end of the connection after it too.
@@ -162,7 +208,7 @@ enum Heard {
     Nothing,
     News,
     /// The server ended the IDLE itself.
-    End(super::response::Said),
+    End(Said),
 }
 
 impl Woke {
