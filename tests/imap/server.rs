@@ -105,7 +105,7 @@ async fn lists_and_makes_mailboxes_of_any_name() {
     assert!(made.iter().all(|mailbox| seen.iter().any(|seen| seen == mailbox)), "{seen:?}");
 
     let below = mail.list_below(&name("Projekte")).await.unwrap();
-    let below: Vec<&str> = below.iter().map(MailboxName::as_str).collect();
+    let below: Vec<&str> = below.iter().map(mailmill::mail::MailboxName::as_str).collect();
     for mailbox in &made[..4] {
         assert!(below.contains(mailbox), "{below:?}");
     }
