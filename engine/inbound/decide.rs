@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Broken, Line, fetch_each, record};
+use super::{Broken, Line, Opened, fetch_each, record};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Message, Uid};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
@@ -50,15 +50,13 @@ impl Line {
     /// Decides messages of the selected mailbox.
     pub(super) async fn decide(
         &self,
-        mailboxes: &mut dyn Mailboxes,
-        mailbox: &MailboxName,
-        selected: &Selected,
+        open: &mut Opened<'_>,
         fetched: Vec<Fetched>,
         broken: Vec<Broken>,
     ) -> Result<Decided> {
         let mut items: Vec<Item> =
-            fetched.into_iter().map(|fetched| self.item(mailbox, fetched)).collect();
-        items.extend(broken.into_iter().map(|broken| self.broken_item(mailbox, &broken)));
+            fetched.into_iter().map(|fetched| self.item(open.mailbox, fetched)).collect();
+        items.extend(broken.into_iter().map(|broken| self.broken_item(open.mailbox, &broken)));
         items.sort_by_key(|item| item.input.uid);
         let mut cut_after = None;
         let mut round = self.round(items.clone()).await?;
@@ -69,10 +67,10 @@ impl Line {
                 .map(|(item, _)| item.input.uid)
                 .collect();
             cut_after = cut(&mut items, &needy).or(cut_after);
-            self.fetch_bodies(mailboxes, &mut items, &needy).await?;
+            self.fetch_bodies(open.mailboxes, &mut items, &needy).await?;
             round = self.round(items.clone()).await?;
         }
-        self.conclude(selected, round, cut_after)
+        self.conclude(&open.selected, round, cut_after)
     }
 
     fn item(&self, mailbox: &MailboxName, fetched: Fetched) -> Item {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::config::{Account, Config};
 use crate::error::{Error, Result, Retry};
-use crate::mail::{MailboxName, Uid, UidValidity};
+use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
 use crate::maillog::{Event, Maillog};
 use crate::perform::{Batch, Doubt, Site};
@@ -18,6 +18,8 @@ use crate::store::{Change, Cursor, MessageRecord, State};
 
 mod decide;
 mod recognise;
+
+use decide::Decided;
 mod record;
 
 pub use record::{clause, did};
@@ -69,30 +71,21 @@ impl Line {
         more: impl Fn() -> bool,
     ) -> Result<Tally> {
         let selected = mailboxes.select(mailbox).await?;
-        let mut above = self.cursor(mailbox, &selected)?;
+        let uidvalidity = selected.uidvalidity;
+        let mut open = Opened { mailboxes, mailbox, selected, known };
+        let mut above = self.cursor(&open)?;
         let mut tally = Tally::default();
         while more() {
-            let uids = mailboxes.uids_above(above, BATCH).await?;
+            let uids = open.mailboxes.uids_above(above, BATCH).await?;
             let Some(last) = uids.last().copied() else { break };
-            let news = self.without_own(mailbox, selected.uidvalidity, &uids)?;
-            let (fetched, broken) = fetch_each(mailboxes, &news, Extent::Headers).await?;
-            let fetched = self.without_known(mailbox, selected.uidvalidity, fetched)?;
-            let decided = self.decide(mailboxes, mailbox, &selected, fetched, broken).await?;
-            let reached = decided.cut_after.unwrap_or(last);
-            self.plan(&decided.records, decided.states).await?;
-            let batch = Batch {
-                site: self.site(),
-                mailboxes: &mut *mailboxes,
-                mailbox,
-                selected: &selected,
-                known: &mut *known,
-                records: decided.records,
-                doubt: Doubt::None,
-            };
-            let records = batch.perform().await?;
-            let cursor = Cursor { uidvalidity: selected.uidvalidity, uid: reached };
+            let news = self.without_own(&open, &uids)?;
+            let (fetched, broken) = fetch_each(open.mailboxes, &news, Extent::Headers).await?;
+            let fetched = self.without_known(&open, fetched)?;
+            let decided = self.decide(&mut open, fetched, broken).await?;
+            above = decided.cut_after.unwrap_or(last);
+            let records = self.carry_out(&mut open, decided).await?;
+            let cursor = Cursor { uidvalidity, uid: above };
             self.settle(mailbox, records, Some(cursor), &mut tally).await?;
-            above = reached;
         }
         Ok(tally)
     }
@@ -115,16 +108,8 @@ impl Line {
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
             self.settle(&mailbox, record::void(void), None, &mut tally).await?;
-            let batch = Batch {
-                site: self.site(),
-                mailboxes: &mut *mailboxes,
-                mailbox: &mailbox,
-                selected: &selected,
-                known: &mut *known,
-                records: current,
-                doubt: Doubt::Possible,
-            };
-            let records = batch.perform().await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
+            let records = self.perform(&mut open, current, Doubt::Possible).await?;
             self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
@@ -142,28 +127,44 @@ impl Line {
         let mut tally = Tally::default();
         for (mailbox, held) in by_mailbox(self.due()?) {
             let Some(selected) = self.select(mailboxes, &mailbox, &held).await? else { continue };
-            let uids: Vec<Uid> = held
-                .iter()
-                .filter(|record| record.key.uidvalidity == selected.uidvalidity)
-                .map(|record| record.key.uid)
-                .collect();
-            let (fetched, broken) = fetch_each(mailboxes, &uids, Extent::Headers).await?;
+            let current = held.iter().filter(|held| held.key.uidvalidity == selected.uidvalidity);
+            let uids: Vec<Uid> = current.map(|held| held.key.uid).collect();
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
+            let (fetched, broken) = fetch_each(open.mailboxes, &uids, Extent::Headers).await?;
             self.store.write(record::gone(&held, &fetched, &broken)).await?;
-            let decided = self.decide(mailboxes, &mailbox, &selected, fetched, broken).await?;
-            self.plan(&decided.records, decided.states).await?;
-            let batch = Batch {
-                site: self.site(),
-                mailboxes: &mut *mailboxes,
-                mailbox: &mailbox,
-                selected: &selected,
-                known: &mut *known,
-                records: decided.records,
-                doubt: Doubt::None,
-            };
-            let records = batch.perform().await?;
+            let decided = self.decide(&mut open, fetched, broken).await?;
+            let records = self.carry_out(&mut open, decided).await?;
             self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
+    }
+
+    /// Writes the plans down, then performs them.
+    async fn carry_out(
+        &self,
+        open: &mut Opened<'_>,
+        decided: Decided,
+    ) -> Result<Vec<MessageRecord>> {
+        self.plan(&decided.records, decided.states).await?;
+        self.perform(open, decided.records, Doubt::None).await
+    }
+
+    async fn perform(
+        &self,
+        open: &mut Opened<'_>,
+        records: Vec<MessageRecord>,
+        doubt: Doubt,
+    ) -> Result<Vec<MessageRecord>> {
+        let batch = Batch {
+            site: self.site(),
+            mailboxes: &mut *open.mailboxes,
+            mailbox: open.mailbox,
+            selected: &open.selected,
+            known: &mut *open.known,
+            records,
+            doubt,
+        };
+        batch.perform().await
     }
 
     /// When the next held message is due, Unix milliseconds.
@@ -218,11 +219,11 @@ impl Line {
     }
 
     /// Where the last pass ended; the start where UIDVALIDITY is new.
-    fn cursor(&self, mailbox: &MailboxName, selected: &Selected) -> Result<Uid> {
-        match self.store.cursor(&self.name, mailbox)? {
-            Some(cursor) if cursor.uidvalidity == selected.uidvalidity => Ok(cursor.uid),
+    fn cursor(&self, open: &Opened<'_>) -> Result<Uid> {
+        match self.store.cursor(&self.name, open.mailbox)? {
+            Some(cursor) if cursor.uidvalidity == open.selected.uidvalidity => Ok(cursor.uid),
             Some(_) => {
-                let (account, mailbox) = (self.name.clone(), mailbox.clone());
+                let (account, mailbox) = (self.name.clone(), open.mailbox.clone());
                 self.log.say(&Event::Renumbered { account, mailbox });
                 Ok(Uid(0))
             }
@@ -276,33 +277,33 @@ impl Line {
     }
 
     /// Without the messages that mailmill itself put there.
-    fn without_own(
-        &self,
-        mailbox: &MailboxName,
-        uidvalidity: UidValidity,
-        uids: &[Uid],
-    ) -> Result<Vec<Uid>> {
-        let own: HashSet<Uid> =
-            self.store.arrived(&self.name, mailbox, uidvalidity, uids)?.into_iter().collect();
+    fn without_own(&self, open: &Opened<'_>, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let uidvalidity = open.selected.uidvalidity;
+        let own = self.store.arrived(&self.name, open.mailbox, uidvalidity, uids)?;
+        let own: HashSet<Uid> = own.into_iter().collect();
         Ok(uids.iter().copied().filter(|uid| !own.contains(uid)).collect())
     }
 
     /// Without the messages that were decided before, under this key or, after a new UIDVALIDITY or
     /// a move whose target UID was not told, under another.
-    fn without_known(
-        &self,
-        mailbox: &MailboxName,
-        uidvalidity: UidValidity,
-        fetched: Vec<Fetched>,
-    ) -> Result<Vec<Fetched>> {
+    fn without_known(&self, open: &Opened<'_>, fetched: Vec<Fetched>) -> Result<Vec<Fetched>> {
         let mut news = Vec::with_capacity(fetched.len());
         for message in fetched {
-            if !self.recognises(mailbox, uidvalidity, &message)? {
+            if !self.recognises(open.mailbox, open.selected.uidvalidity, &message)? {
                 news.push(message);
             }
         }
         Ok(news)
     }
+}
+
+/// A mailbox of the account that is selected on its connection.
+struct Opened<'a> {
+    mailboxes: &'a mut dyn Mailboxes,
+    mailbox: &'a MailboxName,
+    selected: Selected,
+    /// Mailboxes known to exist in this session.
+    known: &'a mut HashSet<MailboxName>,
 }
 
 /// A message that its server will not give, and why.
