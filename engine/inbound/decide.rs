@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Broken, Line, Opened, fetch_each, record};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Retry};
 use crate::mail::{MailboxName, Message, Uid};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
 use crate::pipeline::{Action, Decision, Direction, Input, Memory, Outcome, Verdict};
@@ -32,19 +32,13 @@ pub(super) struct Decided {
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) input: Arc<Input>,
-    /// Why it cannot be decided, e.g. it is too large for its body to be fetched.
-    pub(super) refused: Option<String>,
+    /// Why it cannot be decided, e.g. it is too large for its body to be fetched, and whether
+    /// trying again may help.
+    pub(super) refused: Option<(String, Retry)>,
 }
 
 /// What a round gave for one message.
 type Round = Vec<(Item, Option<(Decision, Retry)>)>;
-
-/// Whether a failed step asks to be tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Retry {
-    Later,
-    Never,
-}
 
 impl Line {
     /// Decides messages of the selected mailbox.
@@ -93,7 +87,7 @@ impl Line {
     fn broken_item(&self, mailbox: &MailboxName, (uid, error): &Broken) -> Item {
         let (flags, bytes) = (Vec::new(), Vec::new());
         let nothing = Fetched { uid: *uid, flags, received_ms: None, size: 0, bytes };
-        Item { refused: Some(error.to_string()), ..self.item(mailbox, nothing) }
+        Item { refused: Some((error.to_string(), error.retry())), ..self.item(mailbox, nothing) }
     }
 
     /// One round over all messages, off the network threads.
@@ -110,9 +104,9 @@ impl Line {
     }
 
     fn decide_one(&self, item: Item, memory: &Arc<Overlay>) -> (Item, Option<(Decision, Retry)>) {
-        if let Some(reason) = &item.refused {
-            let decision = self.refusal(reason);
-            return (item, Some((decision, Retry::Never)));
+        if let Some((reason, retry)) = &item.refused {
+            let decided = (self.refusal(reason), *retry);
+            return (item, Some(decided));
         }
         let decide = || self.generation.decide(&self.pipeline, item.input.clone(), memory.clone());
         let decided = match catch_unwind(AssertUnwindSafe(decide)) {
@@ -156,9 +150,10 @@ impl Line {
         for item in items.iter_mut().filter(|item| needy.contains(&item.input.uid)) {
             if item.input.size > most {
                 let size = item.input.size;
-                item.refused = Some(format!(
+                let reason = format!(
                     "a rule reads its body, which with {size} bytes is over max_size = {most}"
-                ));
+                );
+                item.refused = Some((reason, Retry::Never));
             } else {
                 wanted.push(item.input.uid);
             }
@@ -167,7 +162,7 @@ impl Line {
         for (uid, error) in &broken {
             let item = items.iter_mut().find(|item| item.input.uid == *uid);
             if let Some(item) = item {
-                item.refused = Some(error.to_string());
+                item.refused = Some((error.to_string(), error.retry()));
             }
         }
         let mut bodies: HashMap<Uid, Vec<u8>> =

@@ -309,8 +309,11 @@ struct Opened<'a> {
 /// A message that its server will not give, and why.
 type Broken = (Uid, Error);
 
-/// Fetches messages; where the server refuses for good, one by one, so that one that cannot be had
-/// does not keep the others.
+/// Fetches messages; where the server does not give all of them, one by one, so that one that cannot
+/// be had does not keep the others.
+///
+/// # Errors
+/// A connection that ended, or a server that wants to be left alone.
 async fn fetch_each(
     mailboxes: &mut dyn Mailboxes,
     uids: &[Uid],
@@ -318,18 +321,29 @@ async fn fetch_each(
 ) -> Result<(Vec<Fetched>, Vec<Broken>)> {
     match mailboxes.fetch(uids, extent).await {
         Ok(fetched) => return Ok((fetched, Vec::new())),
-        Err(error) if error.retry() == Retry::Later => return Err(error),
+        Err(error) if ends_session(mailboxes) => return Err(error),
         Err(_) => {}
     }
     let (mut fetched, mut broken) = (Vec::new(), Vec::new());
     for uid in uids {
         match mailboxes.fetch(&[*uid], extent).await {
             Ok(one) => fetched.extend(one),
-            Err(error) if error.retry() == Retry::Never => broken.push((*uid, error)),
-            Err(error) => return Err(error),
+            Err(error) if ends_session(mailboxes) => return Err(error),
+            Err(error) => broken.push((*uid, error)),
         }
     }
-    Ok((fetched, broken))
+    match broken.pop() {
+        // Nothing at all can be had: that is the server's trouble, not a message's.
+        Some((_, error)) if fetched.is_empty() && !broken.is_empty() => Err(error),
+        last => {
+            broken.extend(last);
+            Ok((fetched, broken))
+        }
+    }
+}
+
+fn ends_session(mailboxes: &dyn Mailboxes) -> bool {
+    !mailboxes.is_usable() || mailboxes.back_off().is_some()
 }
 
 fn by_mailbox(records: Vec<MessageRecord>) -> BTreeMap<MailboxName, Vec<MessageRecord>> {

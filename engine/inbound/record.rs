@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decide::Retry;
 use super::{Broken, Line};
 use crate::clock::rfc3339;
 use crate::config::After;
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::mail::{MessageKey, UidValidity};
 use crate::mailbox::Fetched;
 use crate::maillog::{Event, Maillog};

@@ -165,6 +165,11 @@ pub trait Mailboxes: Send {
     /// Ends the connection in order.
     async fn close(&mut self) -> Result<()>;
 
+    /// Whether the connection can still be used after a call that failed.
+    fn is_usable(&self) -> bool {
+        true
+    }
+
     /// How long the server asked to be left alone when it last refused a call, where it said so.
     fn back_off(&self) -> Option<Duration> {
         None

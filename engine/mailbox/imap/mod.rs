@@ -184,6 +184,10 @@ impl Mailboxes for ImapMailboxes {
         self.has("MOVE")
     }
 
+    fn is_usable(&self) -> bool {
+        self.broken().is_none()
+    }
+
     fn back_off(&self) -> Option<Duration> {
         self.session.refusal.as_ref().and_then(|refusal| refusal.back_off)
     }
