@@ -102,6 +102,12 @@ pub struct Likeness {
     pub received_ms: Option<i64>,
 }
 
+/// Whether a failed call leaves nothing to do but to end the session: the connection cannot be used,
+/// or the server asked to be left alone.
+pub fn ends_session(mailboxes: &dyn Mailboxes) -> bool {
+    !mailboxes.is_usable() || mailboxes.back_off().is_some()
+}
+
 /// One account's mailboxes over one connection.
 ///
 /// `select` comes first; every call that names UIDs speaks of the selected mailbox. An error that
@@ -174,4 +180,8 @@ pub trait Mailboxes: Send {
     fn back_off(&self) -> Option<Duration> {
         None
     }
+}
+/// x
+pub fn crlf(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    bytes.into()
 }

@@ -74,6 +74,8 @@ impl Dovecot {
     /// Ends all its processes at once, as a crash of the machine would.
     pub fn kill(&self) {
         let master = self.master();
+        // Else it would start new children for those that die, and they would keep its ports.
+        signal(master, Signal::STOP);
         for pid in children(master).into_iter().map(|(pid, _)| pid).chain([master]) {
             signal(pid, Signal::KILL);
         }
