@@ -82,6 +82,16 @@ fn a_delivery_into_a_watched_account_is_no_circle() {
 }
 
 #[test]
+fn a_target_that_is_the_maildir_of_an_account_is_refused() {
+    let config = OFFICE.to_owned() + "[targets.myself]\nmaildir = \"./office\"\n";
+    let mill = mill(&config, FILE);
+    let said = mill.call(&["check"]);
+    assert_eq!(said.status.code(), Some(78));
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("account = \"office\""), "{said}");
+}
+
+#[test]
 fn a_target_that_cannot_be_reached_costs_only_what_goes_there() {
     let config = format!(
         "{OFFICE}[accounts.away]\nimap = \"imap://127.0.0.1:1\"\ntls = \"none\"\nactive = false\n\
