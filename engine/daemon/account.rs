@@ -11,7 +11,7 @@ use super::{Status, Until};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result, Retry};
 use crate::inbound::Line;
-use crate::mail::MailboxName;
+use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{self, Mailboxes, Woke};
 use crate::maillog::Event;
 
@@ -268,7 +268,7 @@ impl Open {
     /// Waits for news in the first watched mailbox.
     async fn wait(&mut self, at_most: Duration) -> Result<Woke> {
         self.mailboxes.select(&self.watched[0]).await?;
-        self.mailboxes.wait(at_most).await
+        self.mailboxes.wait(Uid(u32::MAX), at_most).await
     }
 }
 

@@ -158,9 +158,11 @@ pub trait Mailboxes: Send {
     /// The UIDs in `mailbox` of messages that look like this one. Leaves `mailbox` selected.
     async fn find(&mut self, mailbox: &MailboxName, like: &Likeness) -> Result<Vec<Uid>>;
 
-    /// Waits until the selected mailbox changes, for `at_most` this long. `Quiet` says the
+    /// Waits until the selected mailbox has news, for `at_most` this long. `seen` is the highest
+    /// UID that the caller has seen: a message above it is news at once, though it came before the
+    /// mailbox was selected. `Uid(u32::MAX)` says that nothing is unseen. `Quiet` says the
     /// connection is known to be alive.
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke>;
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke>;
 
     /// Ends the connection in order.
     async fn close(&mut self) -> Result<()>;

@@ -8,7 +8,7 @@ use mailmill::mail::{Flag, Uid, UidValidity};
 use mailmill::mailbox::imap::ImapMailboxes;
 use mailmill::mailbox::{Extent, FlagChange, Likeness, Mailboxes, Woke};
 
-use super::{DEADLINE, connect, connect_within, name, uids};
+use super::{DEADLINE, SEEN, connect, connect_within, name, uids};
 use crate::support::fake_imap::{FakeImap, PASSWORD, Peer};
 
 /// A connection to a peer that plays `script` after login and SELECT of a mailbox with 3 messages.
@@ -425,14 +425,14 @@ async fn idle_is_ended_by_done_before_the_next_command() {
         peer.send(format!("+ idling\r\n{tag} BAD Request is throttled.\r\n")).await;
     })
     .await;
-    assert_eq!(mail.wait(Duration::from_millis(50)).await.unwrap(), Woke::Quiet);
-    let cut = tokio::time::timeout(Duration::from_millis(300), mail.wait(DEADLINE)).await;
+    assert_eq!(mail.wait(SEEN, Duration::from_millis(50)).await.unwrap(), Woke::Quiet);
+    let cut = tokio::time::timeout(Duration::from_millis(300), mail.wait(SEEN, DEADLINE)).await;
     assert!(cut.is_err());
     mail.wait_by(mailmill::mailbox::imap::WaitBy::Noop);
-    assert_eq!(mail.wait(Duration::ZERO).await.unwrap(), Woke::Quiet);
+    assert_eq!(mail.wait(SEEN, Duration::ZERO).await.unwrap(), Woke::Quiet);
     mail.wait_by(mailmill::mailbox::imap::WaitBy::Idle);
-    assert_eq!(mail.wait(DEADLINE).await.unwrap(), Woke::News);
-    let error = mail.wait(DEADLINE).await.unwrap_err();
+    assert_eq!(mail.wait(SEEN, DEADLINE).await.unwrap(), Woke::News);
+    let error = mail.wait(SEEN, DEADLINE).await.unwrap_err();
     assert!(error.to_string().contains("throttled"), "{error}");
     fake.finish().await;
 }
@@ -457,7 +457,7 @@ async fn a_wait_may_be_dropped_before_the_server_accepts_it_and_after_done() {
     .await;
     for cut in [0, 10, 20, 30, 40, 50, 60, 70] {
         let cut = Duration::from_millis(cut);
-        let waited = tokio::time::timeout(cut, mail.wait(Duration::ZERO)).await;
+        let waited = tokio::time::timeout(cut, mail.wait(SEEN, Duration::ZERO)).await;
         assert!(waited.is_err() || waited.unwrap().is_ok());
         assert_eq!(mail.broken(), None);
     }

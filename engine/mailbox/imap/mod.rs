@@ -56,7 +56,8 @@ pub enum WaitBy {
 /// One account's mailboxes over one IMAP connection.
 ///
 /// A command whose future is dropped leaves the connection unusable, but for
-/// [`Mailboxes::wait`], which may be dropped while it waits.
+/// [`Mailboxes::wait`], which may be dropped while it waits; not while it asks for messages above
+/// `seen`, before that.
 pub struct ImapMailboxes {
     session: Session,
     wait_by: WaitBy,
@@ -172,8 +173,8 @@ impl Mailboxes for ImapMailboxes {
         self.session.find(mailbox, like).await
     }
 
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke> {
-        self.session.wait(self.wait_by, at_most).await
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke> {
+        self.session.wait(self.wait_by, seen, at_most).await
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -7,6 +7,7 @@
 //! File I/O runs on tokio's blocking threads.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -214,9 +215,11 @@ impl Inner {
         Ok(done)
     }
 
-    /// Whether something came or went since the caller last looked.
-    fn has_news(&mut self) -> Result<bool> {
-        Ok(self.refreshed()?.has_news())
+    /// Whether something came or went since the caller last looked, or was there above `seen`.
+    fn has_news(&mut self, seen: Uid) -> Result<bool> {
+        let index = self.refreshed()?;
+        Ok(index.has_news()
+            || index.list.bases.range((Bound::Excluded(seen), Bound::Unbounded)).next().is_some())
     }
 }
 
@@ -349,10 +352,10 @@ impl Mailboxes for MaildirMailboxes {
         self.blocking(move |inner| inner.find(&mailbox, &like)).await
     }
 
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke> {
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke> {
         let until = tokio::time::Instant::now() + at_most;
         loop {
-            if self.blocking(Inner::has_news).await? {
+            if self.blocking(move |inner| inner.has_news(seen)).await? {
                 return Ok(Woke::News);
             }
             let next = tokio::time::Instant::now() + LOOK_EVERY;
