@@ -153,7 +153,7 @@ impl Served {
     ) -> Result<Vec<MailboxName>> {
         let mut watched = Vec::new();
         for watch in &self.line.account.watch {
-            let below = mailboxes.list_below(&watch.mailbox).await?;
+            let below = mailboxes.list_below(&watch.mailbox).await?.mailboxes;
             if below.is_empty() && missing.insert(watch.mailbox.clone()) {
                 let name = &self.line.name;
                 let text = format!("{name}: watched mailbox {} does not exist", watch.mailbox);

@@ -160,7 +160,7 @@ async fn unasked_data_in_every_gap_changes_nothing() {
     mail.store_flags(&uids([1]), FlagChange::Add, &[Flag::seen()]).await.unwrap();
     assert!(mail.move_to(&uids([1]), &name("Target")).await.unwrap().uids.is_empty());
     assert_eq!(mail.append(&name("Target"), b"x", &[], None).await.unwrap(), None);
-    assert_eq!(mail.list_below(&name("Target")).await.unwrap(), [name("Target")]);
+    assert_eq!(mail.list_below(&name("Target")).await.unwrap().mailboxes, [name("Target")]);
     mail.expunge(&uids([2])).await.unwrap();
     assert_eq!(mail.broken(), None);
     drop(mail);
@@ -363,17 +363,32 @@ async fn a_delimiter_within_a_level_is_refused_before_anything_is_sent() {
         let told = "* LIST () \".\" P\r\n* LIST (\\Noselect) \".\" P.a\r\n";
         peer.answer("LIST \"\" \"P\"", told).await;
         let told = "* LIST () \".\" \"P.a.b\"\r\n* LIST (\\NonExistent) \".\" P.c\r\n\
-                    * LIST () \".\" \"P.a/b\"\r\n* LIST () \".\" {5}\r\nP.&AP\r\n";
+                    * LIST () \".\" \"P.a/b\"\r\n* LIST () \".\" {5}\r\nP.&AP\r\n\
+                    * LIST () \".\" {4}\r\nP.\u{7}%\r\n";
         peer.answer("LIST \"\" \"P.*\"", told).await;
         assert!(peer.next().await.is_none());
     })
     .await;
     let mut mail = connect(&fake.settings(Security::None), PASSWORD).await.unwrap();
     let below = mail.list_below(&name("P")).await.unwrap();
-    assert_eq!(below, [name("P"), name("P/a/b")]);
+    assert_eq!(below.mailboxes, [name("P"), name("P/a/b")]);
+    assert_eq!(below.unnamed, ["P.&AP", "P.\\u{7}%", "P.a/b"]);
     let error = mail.create(&name("Version 1.0")).await.unwrap_err();
     assert_eq!(error.retry(), Retry::Never, "{error}");
     drop(mail);
+    fake.finish().await;
+}
+
+/// Some servers store a bare LF, and then the message has another size than one that was moved.
+#[tokio::test]
+async fn no_bare_line_feed_goes_out() {
+    let (mut mail, fake) = selected("", |mut peer: Peer| async move {
+        let tag = peer.expect("APPEND \"Target\" {11}").await;
+        assert!(peer.heard.last().unwrap().ends_with("a\r\n\r\nb\r\nc\r\n"), "{:?}", peer.heard);
+        peer.send(format!("{tag} OK done\r\n")).await;
+    })
+    .await;
+    mail.append(&name("Target"), b"a\n\nb\r\nc\n", &[], None).await.unwrap();
     fake.finish().await;
 }
 

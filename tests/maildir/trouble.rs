@@ -39,7 +39,7 @@ async fn no_link_leads_out_of_the_maildir() {
     for mailbox in ["Out", "Half"] {
         fixture.mail.create(&name(mailbox)).await.unwrap_err();
         assert!(!fixture.mail.exists(&name(mailbox)).await.unwrap());
-        assert!(fixture.mail.list_below(&name(mailbox)).await.unwrap().is_empty());
+        assert!(fixture.mail.list_below(&name(mailbox)).await.unwrap().mailboxes.is_empty());
     }
     assert_eq!(fs::read_dir(outside.path().join("new")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(outside.path().join("cur")).unwrap().count(), 0);

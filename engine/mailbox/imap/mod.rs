@@ -38,7 +38,7 @@ use crate::config;
 use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
-use super::{Extent, Fetched, FlagChange, Landed, Likeness, Mailboxes, Selected, Woke};
+use super::{Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke};
 use session::Session;
 
 pub use refusal::{Refusal, RefusalKind};
@@ -114,7 +114,7 @@ impl fmt::Debug for ImapMailboxes {
 
 #[async_trait::async_trait]
 impl Mailboxes for ImapMailboxes {
-    async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>> {
+    async fn list_below(&mut self, root: &MailboxName) -> Result<Listed> {
         self.session.list_below(root).await
     }
 

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::{Extent, Fetched, FlagChange, Landed, Likeness, Mailboxes, Selected, Woke};
+use crate::mailbox::{
+    Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke,
+};
 
 mod content;
 mod delivery;
@@ -168,9 +170,10 @@ impl Inner {
             let read = read.map_err(|why| {
                 let what = format!("fetch message {uid} of mailbox {mailbox}");
                 match why.kind() {
-                    std::io::ErrorKind::FileTooLarge | std::io::ErrorKind::InvalidData => {
-                        Error::permanent(what, why)
-                    }
+                    std::io::ErrorKind::FileTooLarge => Error::permanent(what, why)
+                        .next("raise `max_size` of the account, or move the message away by hand"),
+                    std::io::ErrorKind::InvalidData => Error::permanent(what, why)
+                        .next("move what stands in the message's place out of the Maildir"),
                     _ => Error::temporary(what, why),
                 }
             })?;
@@ -240,14 +243,9 @@ fn is_like(path: &Path, like: &Likeness) -> std::io::Result<bool> {
 
 #[async_trait::async_trait]
 impl Mailboxes for MaildirMailboxes {
-    async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>> {
+    async fn list_below(&mut self, root: &MailboxName) -> Result<Listed> {
         let root = root.clone();
-        self.blocking(move |inner| {
-            let mut mailboxes = folder::list(&inner.root)?;
-            mailboxes.retain(|mailbox| *mailbox == root || mailbox.is_below(&root));
-            Ok(mailboxes)
-        })
-        .await
+        self.blocking(move |inner| folder::list(&inner.root, &root)).await
     }
 
     async fn select(&mut self, mailbox: &MailboxName) -> Result<Selected> {
