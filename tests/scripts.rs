@@ -318,6 +318,46 @@ fn outbound_has_its_own_function_and_verbs() {
     assert_eq!(rules(script).decide(MAIL).actions, [], "inbound passes it over");
 }
 
+/// What `check` cannot see is refused when it is said: nothing counts as done that nobody does.
+#[test]
+fn a_verb_that_is_not_performed_is_refused_when_it_is_said() {
+    for (verb, value, comes_with) in [
+        ("delete_after", "\"2d\"", "retention"),
+        ("forward_to", "\"a@b.example\"", "sending"),
+        ("reply_with", "\"thanks\"", "sending"),
+        ("notify", "\"chat\", #{}", "webhooks"),
+    ] {
+        let error = inbound(&format!("call(Fn(\"{verb}\"), mail, {value});")).failure(MAIL);
+        let refused =
+            format!("{verb} is not performed by this version; it comes with {comes_with}");
+        assert_eq!(error, format!("rule.rhai:2: {refused}"));
+    }
+}
+
+#[test]
+fn a_decision_within_the_limits_fits_its_record() {
+    for (say, refused) in [
+        ("mail.tag(`k${i}`, v);", "more than 24576 bytes of actions for one message"),
+        ("mail.add_header(`X-${i}`, v);", "more than 24576 bytes of actions for one message"),
+        ("mail.log(v);", "more than 12288 bytes of log lines for one message"),
+    ] {
+        // In JSON each of these characters takes two bytes.
+        let value = "let v = \"\"; v.pad(1000, '\"');\n";
+        let logs = format!("{value} for i in 0..4 {{ print(v); }}");
+        let mut largest = 0;
+        let error = (1..20).find_map(|count| {
+            let body = format!("{value} for i in 0..{count} {{ {say} }}");
+            let decision = inbound(&body).then("other", &logs).decide(MAIL);
+            if decision.verdict == Verdict::Continue {
+                largest = serde_json::to_vec(&decision).unwrap().len();
+            }
+            decision.steps.into_iter().find_map(|step| step.error)
+        });
+        assert!(error.as_ref().is_some_and(|error| error.ends_with(refused)), "{error:?}");
+        assert!((10 << 10..38 << 10).contains(&largest), "{say}: {largest} bytes");
+    }
+}
+
 struct Remembers(BTreeMap<(String, String), String>);
 
 impl Memory for Remembers {

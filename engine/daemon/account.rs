@@ -15,7 +15,7 @@ use crate::clock::rfc3339;
 use crate::error::{Error, Result, Retry};
 use crate::inbound::Line;
 use crate::mail::{MailboxName, Uid};
-use crate::mailbox::{self, Mailboxes, Woke, ends_session};
+use crate::mailbox::{self, Listed, Mailboxes, Woke, ends_session};
 use crate::maillog::Event;
 
 /// The first pause after an error; it doubles with each further one.
@@ -124,7 +124,7 @@ impl Served {
     /// Looks, waits, and looks again, until told to stop.
     async fn watch(&self, open: &mut Open) -> Result<Ended> {
         loop {
-            open.watched = self.watched(open.mailboxes.as_mut(), &mut open.missing).await?;
+            open.watched = self.watched(open.mailboxes.as_mut(), &mut open.told).await?;
             open.look(self).await?;
             let next_look = Instant::now() + self.line.account.poll;
             while Instant::now() < next_look {
@@ -153,21 +153,14 @@ impl Served {
     async fn open(&self) -> Result<Open> {
         self.state("connecting");
         let mut mailboxes = mailbox::open(&self.line.account, &self.line.config.folder).await?;
-        let mut missing = HashSet::new();
-        let watched = self.watched(mailboxes.as_mut(), &mut missing).await?;
+        let mut told = Told::default();
+        let watched = self.watched(mailboxes.as_mut(), &mut told).await?;
         let mut known: HashSet<MailboxName> = watched.iter().cloned().collect();
         let tally = self.line.resume(mailboxes.as_mut(), &mut known).await?;
         self.status.add(&self.line.name, tally);
         let (account, count) = (self.line.name.clone(), watched.len());
         self.line.log.say(&Event::Connected { account, mailboxes: count });
-        Ok(Open {
-            mailboxes,
-            watched,
-            known,
-            missing,
-            troubles: BTreeMap::new(),
-            next_retry_ms: None,
-        })
+        Ok(Open { mailboxes, watched, known, told, troubles: BTreeMap::new(), next_retry_ms: None })
     }
 
     /// The mailboxes to watch that are there, each once, in the order of the configuration. One
@@ -175,17 +168,22 @@ impl Served {
     async fn watched(
         &self,
         mailboxes: &mut dyn Mailboxes,
-        missing: &mut HashSet<MailboxName>,
+        told: &mut Told,
     ) -> Result<Vec<MailboxName>> {
         let mut watched = Vec::new();
         for watch in &self.line.account.watch {
-            let below = mailboxes.list_below(&watch.mailbox).await?;
+            let Listed { mailboxes: below, unnamed } = mailboxes.list_below(&watch.mailbox).await?;
             if !below.is_empty() {
-                missing.remove(&watch.mailbox);
-            } else if missing.insert(watch.mailbox.clone()) {
-                let name = &self.line.name;
-                let text = format!("{name}: watched mailbox {} does not exist", watch.mailbox);
-                self.line.log.say(&Event::Warning { text });
+                told.missing.remove(&watch.mailbox);
+            } else if told.missing.insert(watch.mailbox.clone()) {
+                self.warn(format!("watched mailbox {} does not exist", watch.mailbox));
+            }
+            for raw in unnamed {
+                if watch.subfolders && told.unnamed.insert(raw.clone()) {
+                    self.warn(format!(
+                        "mailbox {raw} is not watched: its name cannot be used here"
+                    ));
+                }
             }
             for name in below {
                 let wanted = watch.subfolders || name == watch.mailbox;
@@ -216,6 +214,11 @@ impl Served {
             at_most = at_most.min(Duration::from_millis(left));
         }
         at_most.max(Duration::from_millis(50))
+    }
+
+    fn warn(&self, text: String) {
+        let text = format!("{}: {text}", self.line.name);
+        self.line.log.say(&Event::Warning { text });
     }
 
     fn lost(&self, error: &Error, wait: Duration) {
@@ -251,13 +254,19 @@ impl Served {
     }
 }
 
+/// What was told of the watched mailboxes and is not told again.
+#[derive(Default)]
+struct Told {
+    missing: HashSet<MailboxName>,
+    unnamed: HashSet<String>,
+}
+
 /// An account's open mailboxes.
 struct Open {
     mailboxes: Box<dyn Mailboxes>,
     watched: Vec<MailboxName>,
     known: HashSet<MailboxName>,
-    /// Watched mailboxes whose absence was told.
-    missing: HashSet<MailboxName>,
+    told: Told,
     /// What is wrong with single mailboxes, as it was told.
     troubles: BTreeMap<MailboxName, String>,
     /// When the next held message is due.
@@ -314,8 +323,9 @@ impl Open {
     /// Waits for news in the first watched mailbox: something above `seen`.
     async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke> {
         self.mailboxes.select(&self.watched[0]).await?;
-        let _ = seen;
-        self.mailboxes.wait(at_most).await
+        // What cannot be looked through now is not news each time it is waited on.
+        let stuck = self.troubles.contains_key(&self.watched[0]);
+        self.mailboxes.wait(if stuck { Uid(u32::MAX) } else { seen }, at_most).await
     }
 }
 

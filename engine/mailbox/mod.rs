@@ -10,9 +10,11 @@ use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
 pub mod imap;
+mod line_end;
 pub mod maildir;
 mod open;
 
+pub use line_end::crlf;
 pub use open::open;
 
 /// What is known of a mailbox once it is selected.
@@ -91,12 +93,22 @@ pub enum Woke {
     Quiet,
 }
 
+/// The mailboxes of an account, or some of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Those that can be selected, by name.
+    pub mailboxes: Vec<MailboxName>,
+    /// Those that would be listed if their names could be [`MailboxName`]s: as the server or the
+    /// file system writes them, cut where they are long, and harmless to print.
+    pub unnamed: Vec<String>,
+}
+
 /// How to recognise one message in a mailbox when an outcome is in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Likeness {
     /// Its Message-ID without angle brackets, where it has one.
     pub message_id: Option<String>,
-    /// Its size in bytes.
+    /// Its size in bytes; of what was appended to an IMAP mailbox, that of its [`crlf`] form.
     pub size: u64,
     /// Its received time, where known.
     pub received_ms: Option<i64>,
@@ -115,8 +127,9 @@ pub fn ends_session(mailboxes: &dyn Mailboxes) -> bool {
 /// anew. No call blocks for ever; each has a deadline.
 #[async_trait::async_trait]
 pub trait Mailboxes: Send {
-    /// The mailboxes at or below `root` that can be selected, `root` included where it exists.
-    async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>>;
+    /// The mailboxes at or below `root` that can be selected, `root` included where it exists; and
+    /// those there that no name of ours leads to.
+    async fn list_below(&mut self, root: &MailboxName) -> Result<Listed>;
 
     /// Opens a mailbox for reading and changing.
     async fn select(&mut self, mailbox: &MailboxName) -> Result<Selected>;
@@ -143,7 +156,8 @@ pub trait Mailboxes: Send {
     /// source was not moved.
     fn moves_atomically(&self) -> bool;
 
-    /// Adds a message to a mailbox with its flags and received time; its UID where told.
+    /// Adds a message to a mailbox with its flags and received time; its UID where told. IMAP gets it
+    /// with the line ends of [`crlf`], a Maildir as it is.
     async fn append(
         &mut self,
         mailbox: &MailboxName,
@@ -164,9 +178,11 @@ pub trait Mailboxes: Send {
     /// The UIDs in `mailbox` of messages that look like this one. Leaves `mailbox` selected.
     async fn find(&mut self, mailbox: &MailboxName, like: &Likeness) -> Result<Vec<Uid>>;
 
-    /// Waits until the selected mailbox changes, for `at_most` this long. `Quiet` says the
+    /// Waits until the selected mailbox has news, for `at_most` this long. `seen` is the highest
+    /// UID that the caller has seen: a message above it is news at once, though it came before the
+    /// mailbox was selected. `Uid(u32::MAX)` says that nothing is unseen. `Quiet` says the
     /// connection is known to be alive.
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke>;
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke>;
 
     /// Ends the connection in order.
     async fn close(&mut self) -> Result<()>;
@@ -180,8 +196,4 @@ pub trait Mailboxes: Send {
     fn back_off(&self) -> Option<Duration> {
         None
     }
-}
-/// x
-pub fn crlf(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-    bytes.into()
 }

@@ -7,11 +7,11 @@
 use std::path::Path;
 
 use super::{Batch, Done, Landing, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
-use crate::config::Target;
+use crate::config::{Source, Target};
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
 use crate::mailbox::maildir::{self, Attempt, Delivered};
-use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes};
+use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes, crlf};
 use crate::pipeline::{Action, Recorded};
 use crate::store::MarkOutcome;
 
@@ -88,7 +88,7 @@ async fn into_account(
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let like = likeness(&batch.records[open.record]);
         let letter = Letter {
-            bytes: mailbox::crlf(&edited(batch, open, fetched.bytes)).into_owned(),
+            bytes: as_kept(batch.site, account, edited(batch, open, fetched.bytes)),
             flags: carried(&fetched.flags),
             received_ms: fetched.received_ms,
             message_id: like.message_id,
@@ -108,6 +108,14 @@ async fn into_account(
     // All of it is there: how the connection ends says nothing about that.
     let _ = there.close().await;
     Ok(())
+}
+
+/// The bytes as the target account keeps them: an IMAP server has CRLF line ends.
+fn as_kept(site: Site<'_>, account: &str, bytes: Vec<u8>) -> Vec<u8> {
+    match site.config.accounts.get(account).map(|account| &account.source) {
+        Some(Source::Imap(_)) => crlf(&bytes).into_owned(),
+        _ => bytes,
+    }
 }
 
 /// What is put into another account's mailbox.

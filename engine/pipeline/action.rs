@@ -136,6 +136,36 @@ pub enum Action {
     Stop,
 }
 
+impl Action {
+    /// The action's word, as in [`VERBS`].
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::MoveTo { .. } => "move_to",
+            Self::CopyTo { .. } => "copy_to",
+            Self::DeliverTo { .. } => "deliver_to",
+            Self::AddFlag { .. } => "add_flag",
+            Self::RemoveFlag { .. } => "remove_flag",
+            Self::Link { .. } => "link",
+            Self::Tag { .. } => "tag",
+            Self::DeleteAfter { .. } => "delete_after",
+            Self::ForwardTo { .. } => "forward_to",
+            Self::ReplyWith { .. } => "reply_with",
+            Self::Notify { .. } => "notify",
+            Self::SuppressReceipt => "suppress_receipt",
+            Self::StripReceiptRequests => "strip_receipt_requests",
+            Self::SetHeader { .. } => "set_header",
+            Self::AddHeader { .. } => "add_header",
+            Self::RemoveHeader { .. } => "remove_header",
+            Self::Sign { .. } => "sign",
+            Self::Hold { .. } => "hold",
+            Self::Reject { .. } => "reject",
+            Self::StateSet { .. } => "state_set",
+            Self::Log { .. } => "log",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// Every verb, as it is called in a script; `state.set` goes by `state_set`.
 pub const VERBS: &[&str] = &[
     "move_to",
@@ -162,8 +192,9 @@ pub const VERBS: &[&str] = &[
     "stop",
 ];
 
-/// The verbs that this version performs for a message that has arrived. The others are recorded by
-/// a run, and refused when a script that says them inbound is loaded.
+/// The verbs that this version performs for a message that has arrived. The others are refused, so
+/// that none counts as done that nobody does: where it can be seen when a script is loaded, else
+/// when one is said.
 pub const PERFORMED_INBOUND: &[&str] = &[
     "move_to",
     "copy_to",
@@ -188,6 +219,17 @@ pub const OUTBOUND_ONLY: &[&str] = &["sign", "reject"];
 
 /// The verbs that make no sense for a message that leaves: it lies in no mailbox yet.
 pub const INBOUND_ONLY: &[&str] = &["move_to", "delete_after", "suppress_receipt"];
+
+/// Why a verb of a message that has arrived is refused, where this version does not perform it.
+pub(super) fn not_performed(verb: &str) -> Option<String> {
+    let comes_with = match verb {
+        "delete_after" => "retention",
+        "notify" => "webhooks",
+        _ => "sending",
+    };
+    let why = || format!("{verb} is not performed by this version; it comes with {comes_with}");
+    (!PERFORMED_INBOUND.contains(&verb)).then(why)
+}
 
 /// An action with the step that said it and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

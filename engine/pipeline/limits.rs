@@ -36,12 +36,16 @@ pub struct Limits {
     pub plugin_traffic: usize,
     /// Actions of one message, over all steps.
     pub actions: usize,
-    /// Bytes of all actions of one message.
+    /// Bytes that all actions of one message take in its record: JSON with step and place, tags as
+    /// actions and as tags, log lines apart. With [`Limits::log_bytes`] it is well below what the
+    /// store takes for a record (64 KiB).
     pub action_bytes: usize,
     /// Log lines of one step and message.
     pub log_lines: usize,
-    /// Bytes of one log line.
+    /// Bytes of one log line; a longer one is cut.
     pub log_line: usize,
+    /// Bytes that all log lines of one message take in its record.
+    pub log_bytes: usize,
     /// Bytes of a body part that `text` and `html` give.
     pub body_text: usize,
     /// Bytes that `raw` gives.
@@ -66,9 +70,10 @@ impl Default for Limits {
             plugin_read: 64 << 10,
             plugin_traffic: 64 << 20,
             actions: 256,
-            action_bytes: 64 << 10,
+            action_bytes: 24 << 10,
             log_lines: 64,
-            log_line: 4 << 10,
+            log_line: 1 << 10,
+            log_bytes: 12 << 10,
             body_text: 1 << 20,
             raw: 1 << 20,
         }

@@ -86,6 +86,7 @@ pub(super) struct Record {
     pub(super) read_body: bool,
     pub(super) need_body: bool,
     pub(super) action_bytes: usize,
+    pub(super) log_bytes: usize,
     pub(super) log_lines: usize,
 }
 
@@ -126,6 +127,7 @@ impl Run {
             read_body: false,
             need_body: false,
             action_bytes: 0,
+            log_bytes: 0,
             log_lines: 0,
         };
         Self { input, tables, memory, limits, record: Mutex::new(record) }

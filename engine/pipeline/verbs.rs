@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::action::{Action, Direction, Recorded};
+use serde::Serialize;
+
+use super::action::{Action, Direction, Recorded, not_performed};
+use super::limits::Limits;
 use super::run::{Break, Record, Run};
 use super::value::{address, field_name, header_field, inert, lifetime, text, word};
 use crate::mail::{Flag, MailboxName};
@@ -161,10 +164,10 @@ impl Run {
         })
     }
 
-    /// `log`: cut at its limit, refused after too many lines.
+    /// `log`: cut at its limit, refused after too many lines or bytes.
     ///
     /// # Errors
-    /// [`Break::Refused`] after too many lines.
+    /// [`Break::Refused`] after too many.
     pub fn log(&self, line: &str, at: Option<String>) -> Result<(), Break> {
         let cut = line.floor_char_boundary(self.limits().log_line);
         let most = self.limits().log_lines;
@@ -288,28 +291,54 @@ impl Run {
         at: Option<String>,
         effect: impl FnOnce(&mut Record),
     ) -> Result<(), Break> {
+        if self.input().direction == Direction::Inbound
+            && let Some(why) = not_performed(action.verb())
+        {
+            return Err(Break::Refused(why));
+        }
         let mut record = self.record();
         if record.last_word {
             return Err(Break::Refused("the last word (stop, hold or reject) was said".into()));
         }
-        record.action_bytes += size_of_action(&action);
-        if record.actions.len() >= self.limits().actions {
-            let most = self.limits().actions;
-            return Err(Break::Refused(format!("more than {most} actions for one message")));
-        }
-        if record.action_bytes > self.limits().action_bytes {
-            let most = self.limits().action_bytes;
-            return Err(Break::Refused(format!(
-                "more than {most} bytes of actions for one message"
-            )));
-        }
-        let step = record.step.to_string();
-        record.actions.push(Recorded { action, step, at });
+        let said = Recorded { action, step: record.step.to_string(), at };
+        record.spend(&said, self.limits())?;
+        record.actions.push(said);
         effect(&mut record);
         Ok(())
     }
 }
 
-fn size_of_action(action: &Action) -> usize {
-    serde_json::to_vec(action).map_or(usize::MAX, |json| json.len())
+impl Record {
+    /// Counts an action against the limits of its message. Log lines have a limit of their own: a
+    /// talkative rule takes nothing from the others.
+    fn spend(&mut self, said: &Recorded, limits: &Limits) -> Result<(), Break> {
+        if self.actions.len() >= limits.actions {
+            let most = limits.actions;
+            return Err(Break::Refused(format!("more than {most} actions for one message")));
+        }
+        let (spent, most, of) = match said.action {
+            Action::Log { .. } => (&mut self.log_bytes, limits.log_bytes, "log lines"),
+            _ => (&mut self.action_bytes, limits.action_bytes, "actions"),
+        };
+        let sum = spent.saturating_add(stored_size(said));
+        if sum > most {
+            return Err(Break::Refused(format!("more than {most} bytes of {of} for one message")));
+        }
+        *spent = sum;
+        Ok(())
+    }
+}
+
+/// The bytes that an action takes in the record of its message, with what separates it from the
+/// next. A tag stands there twice: in the order of what was said, and among the tags.
+fn stored_size(said: &Recorded) -> usize {
+    let size = json_size(said) + 1;
+    match &said.action {
+        Action::Tag { key, value } => size + json_size(key) + json_size(value) + 2,
+        _ => size,
+    }
+}
+
+fn json_size(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX / 8, |json| json.len())
 }

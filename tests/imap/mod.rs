@@ -29,6 +29,9 @@ async fn connect_within(
     imap::connect(settings, &SecretString::from(password), deadline, MAX_SIZE).await
 }
 
+/// Nothing is unseen.
+const SEEN: Uid = Uid(u32::MAX);
+
 fn name(text: &str) -> MailboxName {
     MailboxName::new(text).unwrap()
 }

@@ -8,7 +8,7 @@ use mailmill::mail::{Flag, Uid, UidValidity};
 use mailmill::mailbox::imap::ImapMailboxes;
 use mailmill::mailbox::{Extent, FlagChange, Likeness, Mailboxes, Woke};
 
-use super::{DEADLINE, connect, connect_within, name, uids};
+use super::{DEADLINE, SEEN, connect, connect_within, name, uids};
 use crate::support::fake_imap::{FakeImap, PASSWORD, Peer};
 
 /// A connection to a peer that plays `script` after login and SELECT of a mailbox with 3 messages.
@@ -160,7 +160,7 @@ async fn unasked_data_in_every_gap_changes_nothing() {
     mail.store_flags(&uids([1]), FlagChange::Add, &[Flag::seen()]).await.unwrap();
     assert!(mail.move_to(&uids([1]), &name("Target")).await.unwrap().uids.is_empty());
     assert_eq!(mail.append(&name("Target"), b"x", &[], None).await.unwrap(), None);
-    assert_eq!(mail.list_below(&name("Target")).await.unwrap(), [name("Target")]);
+    assert_eq!(mail.list_below(&name("Target")).await.unwrap().mailboxes, [name("Target")]);
     mail.expunge(&uids([2])).await.unwrap();
     assert_eq!(mail.broken(), None);
     drop(mail);
@@ -363,17 +363,32 @@ async fn a_delimiter_within_a_level_is_refused_before_anything_is_sent() {
         let told = "* LIST () \".\" P\r\n* LIST (\\Noselect) \".\" P.a\r\n";
         peer.answer("LIST \"\" \"P\"", told).await;
         let told = "* LIST () \".\" \"P.a.b\"\r\n* LIST (\\NonExistent) \".\" P.c\r\n\
-                    * LIST () \".\" \"P.a/b\"\r\n* LIST () \".\" {5}\r\nP.&AP\r\n";
+                    * LIST () \".\" \"P.a/b\"\r\n* LIST () \".\" {5}\r\nP.&AP\r\n\
+                    * LIST () \".\" {4}\r\nP.\u{7}%\r\n";
         peer.answer("LIST \"\" \"P.*\"", told).await;
         assert!(peer.next().await.is_none());
     })
     .await;
     let mut mail = connect(&fake.settings(Security::None), PASSWORD).await.unwrap();
     let below = mail.list_below(&name("P")).await.unwrap();
-    assert_eq!(below, [name("P"), name("P/a/b")]);
+    assert_eq!(below.mailboxes, [name("P"), name("P/a/b")]);
+    assert_eq!(below.unnamed, ["P.&AP", "P.\\u{7}%", "P.a/b"]);
     let error = mail.create(&name("Version 1.0")).await.unwrap_err();
     assert_eq!(error.retry(), Retry::Never, "{error}");
     drop(mail);
+    fake.finish().await;
+}
+
+/// Some servers store a bare LF, and then the message has another size than one that was moved.
+#[tokio::test]
+async fn no_bare_line_feed_goes_out() {
+    let (mut mail, fake) = selected("", |mut peer: Peer| async move {
+        let tag = peer.expect("APPEND \"Target\" {11}").await;
+        assert!(peer.heard.last().unwrap().ends_with("a\r\n\r\nb\r\nc\r\n"), "{:?}", peer.heard);
+        peer.send(format!("{tag} OK done\r\n")).await;
+    })
+    .await;
+    mail.append(&name("Target"), b"a\n\nb\r\nc\n", &[], None).await.unwrap();
     fake.finish().await;
 }
 
@@ -425,14 +440,14 @@ async fn idle_is_ended_by_done_before_the_next_command() {
         peer.send(format!("+ idling\r\n{tag} BAD Request is throttled.\r\n")).await;
     })
     .await;
-    assert_eq!(mail.wait(Duration::from_millis(50)).await.unwrap(), Woke::Quiet);
-    let cut = tokio::time::timeout(Duration::from_millis(300), mail.wait(DEADLINE)).await;
+    assert_eq!(mail.wait(SEEN, Duration::from_millis(50)).await.unwrap(), Woke::Quiet);
+    let cut = tokio::time::timeout(Duration::from_millis(300), mail.wait(SEEN, DEADLINE)).await;
     assert!(cut.is_err());
     mail.wait_by(mailmill::mailbox::imap::WaitBy::Noop);
-    assert_eq!(mail.wait(Duration::ZERO).await.unwrap(), Woke::Quiet);
+    assert_eq!(mail.wait(SEEN, Duration::ZERO).await.unwrap(), Woke::Quiet);
     mail.wait_by(mailmill::mailbox::imap::WaitBy::Idle);
-    assert_eq!(mail.wait(DEADLINE).await.unwrap(), Woke::News);
-    let error = mail.wait(DEADLINE).await.unwrap_err();
+    assert_eq!(mail.wait(SEEN, DEADLINE).await.unwrap(), Woke::News);
+    let error = mail.wait(SEEN, DEADLINE).await.unwrap_err();
     assert!(error.to_string().contains("throttled"), "{error}");
     fake.finish().await;
 }
@@ -457,7 +472,7 @@ async fn a_wait_may_be_dropped_before_the_server_accepts_it_and_after_done() {
     .await;
     for cut in [0, 10, 20, 30, 40, 50, 60, 70] {
         let cut = Duration::from_millis(cut);
-        let waited = tokio::time::timeout(cut, mail.wait(Duration::ZERO)).await;
+        let waited = tokio::time::timeout(cut, mail.wait(SEEN, Duration::ZERO)).await;
         assert!(waited.is_err() || waited.unwrap().is_ok());
         assert_eq!(mail.broken(), None);
     }

@@ -8,10 +8,10 @@ use mailmill::mail::{Flag, Uid};
 use mailmill::mailbox::imap::{ImapMailboxes, RefusalKind};
 use mailmill::mailbox::{Extent, FlagChange, Likeness, Mailboxes};
 
-use super::{connect, name, uids};
+use super::{SEEN, connect, name, uids};
 use crate::support::fake_imap::{FakeImap, PASSWORD, Peer};
 
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 14] = [
     "list_below",
     "select",
     "uids_above",
@@ -25,6 +25,7 @@ const CALLS: [&str; 13] = [
     "exists",
     "find",
     "wait",
+    "wait with unseen",
 ];
 
 async fn call(mail: &mut ImapMailboxes, call: &str) -> Result<(), Error> {
@@ -44,7 +45,8 @@ async fn call(mail: &mut ImapMailboxes, call: &str) -> Result<(), Error> {
         "create" => mail.create(&target).await,
         "exists" => mail.exists(&target).await.map(drop),
         "find" => mail.find(&target, &like).await.map(drop),
-        "wait" => mail.wait(Duration::from_secs(30)).await.map(drop),
+        "wait" => mail.wait(SEEN, Duration::from_secs(30)).await.map(drop),
+        "wait with unseen" => mail.wait(Uid(0), Duration::from_secs(30)).await.map(drop),
         other => panic!("{other}"),
     }
 }

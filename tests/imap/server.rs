@@ -104,14 +104,15 @@ async fn lists_and_makes_mailboxes_of_any_name() {
     let seen = dovecot.mailboxes(ALICE);
     assert!(made.iter().all(|mailbox| seen.iter().any(|seen| seen == mailbox)), "{seen:?}");
 
-    let below = mail.list_below(&name("Projekte")).await.unwrap();
+    let below = mail.list_below(&name("Projekte")).await.unwrap().mailboxes;
     let below: Vec<&str> = below.iter().map(mailmill::mail::MailboxName::as_str).collect();
     for mailbox in &made[..4] {
         assert!(below.contains(mailbox), "{below:?}");
     }
     assert!(!below.iter().any(|name| name.starts_with("INBOX")), "{below:?}");
     let inbox = mail.list_below(&name("inbox")).await.unwrap();
-    assert_eq!(inbox, [name("INBOX"), name("INBOX/unter")]);
+    assert_eq!(inbox.mailboxes, [name("INBOX"), name("INBOX/unter")]);
+    assert!(inbox.unnamed.is_empty(), "{inbox:?}");
 }
 
 #[tokio::test]
@@ -279,6 +280,23 @@ async fn append_keeps_date_flags_and_every_byte() {
         );
         // The connection is still in order.
         assert_eq!(mail.select(&name("Archive")).await.unwrap().exists, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_bare_line_feeds_lies_there_with_crlf_and_is_found() {
+    let dovecot = Dovecot::start(Profile::Full);
+    let mut mail = alice(&dovecot).await;
+    let crlf = message("maildir");
+    let lf: Vec<u8> = crlf.iter().copied().filter(|byte| *byte != b'\r').collect();
+    mail.append(&name("Archive"), &lf, &[], None).await.unwrap();
+    mail.select(&name("Archive")).await.unwrap();
+    let fetched = mail.fetch(&uids([1]), Extent::Whole).await.unwrap().remove(0);
+    assert_eq!((fetched.size, &fetched.bytes), (crlf.len() as u64, &crlf));
+    for message_id in [Some("maildir@example.test".to_owned()), None] {
+        let size = mailmill::mailbox::crlf(&lf).len() as u64;
+        let like = Likeness { message_id, size, received_ms: None };
+        assert_eq!(mail.find(&name("Archive"), &like).await.unwrap(), uids([1]));
     }
 }
 

@@ -9,7 +9,7 @@ use mailmill::mail::Uid;
 use mailmill::mailbox::imap::WaitBy;
 use mailmill::mailbox::{Extent, Mailboxes, Woke};
 
-use super::{ALICE, connect, connect_within, name, uids};
+use super::{ALICE, SEEN, connect, connect_within, name, uids};
 use crate::support::dovecot::{Dovecot, Profile};
 
 const MESSAGE: &[u8] = b"Subject: new\r\n\r\nnew\r\n";
@@ -25,12 +25,12 @@ async fn idle_wakes_within_a_second() {
         server.deliver(ALICE, "INBOX", MESSAGE);
         Instant::now()
     });
-    assert_eq!(mail.wait(LONG).await.unwrap(), Woke::News);
+    assert_eq!(mail.wait(SEEN, LONG).await.unwrap(), Woke::News);
     let woken = Instant::now();
     let delivered = delivery.await.unwrap();
     assert!(woken.saturating_duration_since(delivered) < Duration::from_secs(1));
     assert_eq!(mail.uids_above(Uid(0), 10).await.unwrap(), uids([1]));
-    assert_eq!(mail.wait(Duration::from_millis(20)).await.unwrap(), Woke::Quiet);
+    assert_eq!(mail.wait(SEEN, Duration::from_millis(20)).await.unwrap(), Woke::Quiet);
 }
 
 #[tokio::test]
@@ -41,10 +41,36 @@ async fn without_idle_news_are_found_by_asking() {
         let mut mail = connect(&settings, "alice-pw").await.unwrap();
         mail.wait_by(by);
         mail.select(&name("INBOX")).await.unwrap();
-        assert_eq!(mail.wait(Duration::from_millis(20)).await.unwrap(), Woke::Quiet);
+        assert_eq!(mail.wait(SEEN, Duration::from_millis(20)).await.unwrap(), Woke::Quiet);
         dovecot.deliver(ALICE, "INBOX", MESSAGE);
-        assert_eq!(mail.wait(Duration::from_millis(20)).await.unwrap(), Woke::News);
+        assert_eq!(mail.wait(SEEN, Duration::from_millis(20)).await.unwrap(), Woke::News);
         assert_eq!(mail.uids_above(Uid(0), 10).await.unwrap(), uids([1]));
+    }
+}
+
+#[tokio::test]
+async fn what_came_between_the_last_look_and_select_is_news() {
+    for by in [WaitBy::Idle, WaitBy::Noop] {
+        let dovecot = Dovecot::start(Profile::Full);
+        dovecot.deliver(ALICE, "INBOX", MESSAGE);
+        let settings = dovecot.settings(ALICE, Security::Implicit);
+        let mut mail = connect(&settings, "alice-pw").await.unwrap();
+        mail.wait_by(by);
+        mail.select(&name("INBOX")).await.unwrap();
+        assert_eq!(mail.uids_above(Uid(0), 10).await.unwrap(), uids([1]));
+        dovecot.deliver(ALICE, "INBOX", MESSAGE);
+        mail.select(&name("INBOX")).await.unwrap();
+        let waited = tokio::time::timeout(LONG / 6, mail.wait(Uid(1), LONG)).await;
+        assert_eq!(waited.expect("it waits for what is there").unwrap(), Woke::News);
+        assert_eq!(mail.uids_above(Uid(1), 10).await.unwrap(), uids([2]));
+
+        // A UID that is gone again is no news, however often it is asked for.
+        dovecot.doveadm(&["expunge", "-u", ALICE, "mailbox", "INBOX", "uid", "2"]);
+        assert_eq!(mail.select(&name("INBOX")).await.unwrap().uidnext, Uid(3));
+        for _ in 0..2 {
+            let waited = mail.wait(Uid(1), Duration::from_millis(20)).await.unwrap();
+            assert_eq!(waited, Woke::Quiet);
+        }
     }
 }
 
@@ -56,7 +82,7 @@ async fn a_wait_may_be_dropped_and_the_connection_used_on() {
     mail.select(&name("INBOX")).await.unwrap();
     for _ in 0..3 {
         // Long enough for IDLE to begin, mostly; what is true must hold in either case.
-        let cut = tokio::time::timeout(Duration::from_millis(150), mail.wait(LONG)).await;
+        let cut = tokio::time::timeout(Duration::from_millis(150), mail.wait(SEEN, LONG)).await;
         assert!(cut.is_err());
         assert_eq!(mail.broken(), None);
     }
@@ -76,7 +102,7 @@ async fn a_server_killed_during_idle_is_an_error_and_comes_back() {
         dovecot
     });
     let begun = Instant::now();
-    let error = mail.wait(LONG).await.unwrap_err();
+    let error = mail.wait(SEEN, LONG).await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(10), "{error}");
     assert_eq!(error.retry(), Retry::Later);
     let error = mail.select(&name("INBOX")).await.unwrap_err();
@@ -97,7 +123,7 @@ async fn a_session_thrown_out_is_an_error() {
     let mut mail = connect(&settings, "alice-pw").await.unwrap();
     mail.select(&name("INBOX")).await.unwrap();
     dovecot.kick(ALICE);
-    let error = mail.wait(LONG).await.unwrap_err();
+    let error = mail.wait(SEEN, LONG).await.unwrap_err();
     assert_eq!(error.retry(), Retry::Later, "{error}");
 }
 
@@ -111,14 +137,14 @@ async fn a_half_open_connection_is_noticed_within_the_deadline() {
         let mut mail = connect_within(&settings, "alice-pw", deadline).await.unwrap();
         mail.wait_by(by);
         mail.select(&name("INBOX")).await.unwrap();
-        assert_eq!(mail.wait(Duration::ZERO).await.unwrap(), Woke::Quiet);
+        assert_eq!(mail.wait(SEEN, Duration::ZERO).await.unwrap(), Woke::Quiet);
         let mut other = connect_within(&settings, "alice-pw", deadline).await.unwrap();
         other.select(&name("INBOX")).await.unwrap();
 
         dovecot.freeze_sessions();
         let begun = Instant::now();
         let (waited, fetched) = tokio::join!(
-            mail.wait(Duration::from_millis(100)),
+            mail.wait(SEEN, Duration::from_millis(100)),
             other.fetch(&[Uid(1)], Extent::Whole)
         );
         assert!(begun.elapsed() < deadline * 3);

@@ -39,7 +39,7 @@ async fn no_link_leads_out_of_the_maildir() {
     for mailbox in ["Out", "Half"] {
         fixture.mail.create(&name(mailbox)).await.unwrap_err();
         assert!(!fixture.mail.exists(&name(mailbox)).await.unwrap());
-        assert!(fixture.mail.list_below(&name(mailbox)).await.unwrap().is_empty());
+        assert!(fixture.mail.list_below(&name(mailbox)).await.unwrap().mailboxes.is_empty());
     }
     assert_eq!(fs::read_dir(outside.path().join("new")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(outside.path().join("cur")).unwrap().count(), 0);
@@ -164,28 +164,45 @@ async fn waiting_ends_with_news_and_not_with_our_own_doings() {
     fixture.mail.move_to(&[Uid(1)], &name("Archive")).await.unwrap();
     fixture.mail.expunge(&[Uid(2)]).await.unwrap();
     fixture.mail.store_flags(&[Uid(3)], FlagChange::Add, &[Flag::seen()]).await.unwrap();
-    assert_eq!(fixture.mail.wait(Duration::from_millis(700)).await.unwrap(), Woke::Quiet);
+    assert_eq!(
+        fixture.mail.wait(Uid(u32::MAX), Duration::from_millis(700)).await.unwrap(),
+        Woke::Quiet
+    );
 
     // Delivered before the wait: seen at once.
     fixture.put("new/4", &message("before"));
     let started = Instant::now();
-    assert_eq!(fixture.mail.wait(Duration::from_secs(30)).await.unwrap(), Woke::News);
+    assert_eq!(
+        fixture.mail.wait(Uid(u32::MAX), Duration::from_secs(30)).await.unwrap(),
+        Woke::News
+    );
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(fixture.uids().await, [3, 4]);
 
     // Delivered during the wait.
     let path = fixture.path.clone();
-    let (news, ()) = tokio::join!(fixture.mail.wait(Duration::from_secs(30)), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        fs::write(path.join("tmp/5"), message("during")).unwrap();
-        fs::rename(path.join("tmp/5"), path.join("new/5")).unwrap();
-    });
+    let (news, ()) =
+        tokio::join!(fixture.mail.wait(Uid(u32::MAX), Duration::from_secs(30)), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            fs::write(path.join("tmp/5"), message("during")).unwrap();
+            fs::rename(path.join("tmp/5"), path.join("new/5")).unwrap();
+        });
     assert_eq!(news.unwrap(), Woke::News);
     assert_eq!(fixture.uids().await, [3, 4, 5]);
 
+    // Delivered between the last look and the selection.
+    fixture.put("new/6", &message("between"));
+    fixture.select("INBOX").await;
+    let waited = fixture.mail.wait(Uid(6), Duration::from_millis(20)).await.unwrap();
+    assert_eq!(waited, Woke::Quiet);
+    assert_eq!(fixture.mail.wait(Uid(5), Duration::ZERO).await.unwrap(), Woke::News);
+
     // Deleted by another program.
     fs::remove_file(fixture.path.join("new/4")).unwrap();
-    assert_eq!(fixture.mail.wait(Duration::from_secs(30)).await.unwrap(), Woke::News);
+    assert_eq!(
+        fixture.mail.wait(Uid(u32::MAX), Duration::from_secs(30)).await.unwrap(),
+        Woke::News
+    );
 }
 
 #[tokio::test]

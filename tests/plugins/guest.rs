@@ -8,6 +8,8 @@ pub struct Guest {
     pub imports: &'static str,
     /// More functions of `mail` that it imports, as WAT of an instance type.
     pub methods: &'static str,
+    /// The verb with one text that `$copy` calls, and its parameter.
+    pub verb: (&'static str, &'static str),
     /// What `describe` answers.
     pub describe: &'static str,
     /// The body of core `describe`, which returns a pointer to (pointer, length).
@@ -36,6 +38,7 @@ impl Default for Guest {
             interface: "mailmill:step/message@1.0.0",
             imports: "",
             methods: "",
+            verb: ("copy-to", "mailbox"),
             describe: r#"{"name":"hostile","version":"1","about":"x","directions":["inbound"]}"#,
             describe_body: "i32.const 16",
             inbound: "i32.const 0".into(),
@@ -64,6 +67,7 @@ impl Guest {
 
     fn wat(&self) -> String {
         let Self { interface, imports, methods, describe_body, inbound, items, exports, .. } = self;
+        let (verb, parameter) = self.verb;
         let describe = self.describe.replace('"', "\\\"");
         let length = format!("{:x}", self.describe.len());
         let length = format!("\\{:0>2}\\{:0>2}", &length[length.len().saturating_sub(2)..], "00");
@@ -76,7 +80,7 @@ impl Guest {
     (export "[method]mail.uid" (func (param "self" (borrow $mail)) (result u32)))
     (export "[method]mail.text" (func (param "self" (borrow $mail)) (result string)))
     (export "[method]mail.log" (func (param "self" (borrow $mail)) (param "text" string)))
-    (export "[method]mail.copy-to" (func (param "self" (borrow $mail)) (param "mailbox" string)))
+    (export "[method]mail.{verb}" (func (param "self" (borrow $mail)) (param "{parameter}" string)))
     (export "[method]mail.stop" (func (param "self" (borrow $mail))))
     {methods}
   ))
@@ -93,7 +97,7 @@ impl Guest {
   (core func $text (canon lower (func $message "[method]mail.text")
     (memory $memory) (realloc $realloc)))
   (core func $log (canon lower (func $message "[method]mail.log") (memory $memory)))
-  (core func $copy (canon lower (func $message "[method]mail.copy-to") (memory $memory)))
+  (core func $copy (canon lower (func $message "[method]mail.{verb}") (memory $memory)))
   (core func $stop (canon lower (func $message "[method]mail.stop")))
   (core func $drop (canon resource.drop $mail))
   (core module $Main

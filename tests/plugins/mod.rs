@@ -148,6 +148,22 @@ fn ten_thousand_actions_are_refused() {
 }
 
 #[test]
+fn a_verb_that_is_not_performed_is_refused() {
+    for (verb, value, said) in [
+        (("delete-after", "duration"), "2d", "delete_after"),
+        (("forward-to", "address"), "a@b.example", "forward_to"),
+        (("reply-with", "template"), "thanks", "reply_with"),
+    ] {
+        let length = value.len();
+        let says = format!("(call $copy (local.get $m) (i32.const 1024) (i32.const {length}))");
+        let guest = Guest { verb, ..Guest::doing(&says) };
+        let why = failure(&guest.with(format!("(data (i32.const 1024) \"{value}\")")));
+        let refused = format!("{said} is not performed by this version; it comes with ");
+        assert!(why.starts_with(&refused), "{why}");
+    }
+}
+
+#[test]
 fn a_line_end_in_a_mailbox_name_is_refused_even_if_the_plugin_goes_on() {
     let says = "(call $copy (local.get $m) (i32.const 1028) (i32.const 2))
         (call $copy (local.get $m) (i32.const 1024) (i32.const 4))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::{FlagChange, Landed};
+use crate::mailbox::{FlagChange, Landed, crlf};
 
 use super::command::Command;
 use super::fetch::named;
@@ -64,6 +64,7 @@ impl Session {
         Ok(())
     }
 
+    /// RFC 9051 section 6.3.12: a message in the format of RFC 5322, so with CRLF.
     pub(super) async fn append(
         &mut self,
         mailbox: &MailboxName,
@@ -71,6 +72,7 @@ impl Session {
         flags: &[Flag],
         received_ms: Option<i64>,
     ) -> Result<Option<(UidValidity, Uid)>> {
+        let bytes = crlf(bytes);
         let what = format!("add a message of {} bytes to mailbox {mailbox}", bytes.len());
         let wire = self.wire_name(&what, mailbox)?;
         let mut command = Command::new("APPEND").string(wire.as_bytes());
@@ -81,7 +83,7 @@ impl Session {
         if let Some(date) = received_ms.and_then(date_time) {
             command = command.words(&format!("\"{date}\""));
         }
-        let answer = self.run(&what, command.literal(bytes)).await?;
+        let answer = self.run(&what, command.literal(&bytes)).await?;
         Ok(answer.codes().find_map(appended))
     }
 

@@ -38,7 +38,7 @@ use crate::config;
 use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
-use super::{Extent, Fetched, FlagChange, Landed, Likeness, Mailboxes, Selected, Woke};
+use super::{Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke};
 use session::Session;
 
 pub use refusal::{Refusal, RefusalKind};
@@ -56,7 +56,8 @@ pub enum WaitBy {
 /// One account's mailboxes over one IMAP connection.
 ///
 /// A command whose future is dropped leaves the connection unusable, but for
-/// [`Mailboxes::wait`], which may be dropped while it waits.
+/// [`Mailboxes::wait`], which may be dropped while it waits; not while it asks for messages above
+/// `seen`, before that.
 pub struct ImapMailboxes {
     session: Session,
     wait_by: WaitBy,
@@ -113,7 +114,7 @@ impl fmt::Debug for ImapMailboxes {
 
 #[async_trait::async_trait]
 impl Mailboxes for ImapMailboxes {
-    async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>> {
+    async fn list_below(&mut self, root: &MailboxName) -> Result<Listed> {
         self.session.list_below(root).await
     }
 
@@ -172,8 +173,8 @@ impl Mailboxes for ImapMailboxes {
         self.session.find(mailbox, like).await
     }
 
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke> {
-        self.session.wait(self.wait_by, at_most).await
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke> {
+        self.session.wait(self.wait_by, seen, at_most).await
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -29,7 +29,7 @@ pub(super) enum Reply {
     Gone(u32),
     /// The flags of the mailbox.
     Flags(Vec<String>),
-    List(Listed),
+    List(Entry),
     Search(Vec<u32>),
     Fetch(FetchData),
     /// Nothing that matters here.
@@ -90,7 +90,7 @@ pub(super) type UidRange = std::ops::RangeInclusive<u32>;
 
 /// One mailbox of a LIST answer. The name is as the server writes it.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct Entry {
     pub(super) name: String,
     pub(super) delimiter: Option<char>,
     pub(super) selectable: bool,
@@ -142,7 +142,7 @@ impl Reply {
             MailboxDatum::Exists(count) => Self::Exists(*count),
             MailboxDatum::Flags(flags) => Self::Flags(owned(flags)),
             MailboxDatum::Search(numbers) => Self::Search(numbers.clone()),
-            MailboxDatum::List(listed) => Self::List(Listed {
+            MailboxDatum::List(listed) => Self::List(Entry {
                 name: listed.name.to_string(),
                 // A quoted backslash stands as two.
                 delimiter: listed.delimiter.as_ref().and_then(|quoted| quoted.chars().last()),

@@ -1,12 +1,15 @@
 //! Opening a mailbox, and what LIST says of mailboxes; making one.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::Selected;
+use crate::mailbox::{Listed, Selected};
 
 use super::command::Command;
 use super::name;
-use super::response::{Code, Listed, Reply};
+use super::refusal::inert;
+use super::response::{Code, Entry, Reply};
 use super::session::{Answer, Session};
 
 impl Session {
@@ -65,22 +68,28 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>> {
+    pub(super) async fn list_below(&mut self, root: &MailboxName) -> Result<Listed> {
         let what = format!("list the mailboxes below {root}");
         let wire = self.wire_name(&what, root)?;
         let mut listed = self.list(&what, &wire).await?;
         if let Some(delimiter) = self.delimiter {
             listed.extend(self.list(&what, &format!("{wire}{delimiter}*")).await?);
         }
-        let mut names: Vec<MailboxName> = listed
-            .iter()
-            .filter(|listed| listed.selectable)
-            .filter_map(|listed| self.named(listed))
-            .filter(|name| name == root || name.is_below(root))
-            .collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
+        let mut mailboxes = BTreeSet::new();
+        let mut unnamed = BTreeSet::new();
+        for entry in listed.iter().filter(|entry| entry.selectable) {
+            match name::decode(&entry.name, entry.delimiter) {
+                Some(name) if name == *root || name.is_below(root) => {
+                    mailboxes.insert(name);
+                }
+                Some(_) => {}
+                None => {
+                    unnamed.insert(inert(&entry.name));
+                }
+            }
+        }
+        let (mailboxes, unnamed) = (mailboxes.into_iter().collect(), unnamed.into_iter().collect());
+        Ok(Listed { mailboxes, unnamed })
     }
 
     pub(super) async fn exists(&mut self, mailbox: &MailboxName) -> Result<bool> {
@@ -133,23 +142,14 @@ impl Session {
             .map_err(|why| Error::permanent(self.at(what), why).next("choose another mailbox name"))
     }
 
-    async fn list(&mut self, what: &str, pattern: &str) -> Result<Vec<Listed>> {
+    async fn list(&mut self, what: &str, pattern: &str) -> Result<Vec<Entry>> {
         let command = Command::new("LIST \"\"").string(pattern.as_bytes());
         let answer = self.run(what, command).await?;
         let listed = answer.replies.into_iter().filter_map(|reply| match reply {
-            Reply::List(listed) => Some(listed),
+            Reply::List(entry) => Some(entry),
             _ => None,
         });
         Ok(listed.collect())
-    }
-
-    fn named(&self, listed: &Listed) -> Option<MailboxName> {
-        let name = name::decode(&listed.name, listed.delimiter);
-        if name.is_none() {
-            let shown = listed.name.escape_debug();
-            log::warn!("mailbox \"{shown}\" of {} has a name that is not supported", self.place);
-        }
-        name
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Result;
+use crate::mail::Uid;
 use crate::mailbox::Woke;
 
 use super::WaitBy;
@@ -30,17 +31,31 @@ enum Stage {
 }
 
 impl Session {
-    pub(super) async fn wait(&mut self, by: WaitBy, at_most: Duration) -> Result<Woke> {
+    /// What came between the caller's last look and SELECT is counted as there already, and no
+    /// EXISTS tells of it any more: so it is asked for.
+    pub(super) async fn wait(&mut self, by: WaitBy, seen: Uid, at_most: Duration) -> Result<Woke> {
         let what = self.here("wait for news")?;
         self.check_usable(&what)?;
         if self.news {
             return Ok(self.woke());
+        }
+        if self.has_unseen(seen).await? {
+            return Ok(Woke::News);
         }
         let until = Instant::now() + at_most;
         match by {
             WaitBy::Idle if self.has("IDLE") => self.wait_idle(&what, until).await,
             _ => self.wait_noop(&what, until).await,
         }
+    }
+
+    /// Whether a message above `seen` is there. UIDNEXT alone does not tell: what had these UIDs may
+    /// be gone.
+    async fn has_unseen(&mut self, seen: Uid) -> Result<bool> {
+        if self.exists == 0 || self.uidnext <= seen.0.saturating_add(1) {
+            return Ok(false);
+        }
+        Ok(!self.uids_above(seen, 1).await?.is_empty())
     }
 
     /// `Quiet` comes from the server's answer to DONE: a half-open connection is an error. Each

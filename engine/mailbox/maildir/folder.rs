@@ -2,16 +2,19 @@
 //!
 //! `INBOX` is the Maildir itself; `Projects/T-071` is its subfolder `.Projects.T-071`. Within a
 //! level `.` is written `\2e` and `\` is `\5c`, as Dovecot's listescape does; all else stands as
-//! UTF-8. A folder that these rules would write differently is not listed: no two folders have one
-//! name. A symbolic link is never followed, so that no name leads out of the Maildir.
+//! UTF-8. A folder that these rules would write differently has no mailbox name and is told as such:
+//! no two folders have one name. A symbolic link is never followed, so that no name leads out of the Maildir.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
 use crate::mail::MailboxName;
+use crate::mailbox::Listed;
 
 /// The folders that make a Maildir. `cur` is made last: where it is, the others are.
 const PARTS: [&str; 3] = ["tmp", "new", "cur"];
@@ -24,22 +27,31 @@ pub(super) fn path(root: &Path, mailbox: &MailboxName) -> PathBuf {
     }
 }
 
-/// The mailboxes of a Maildir that can be selected, by name.
-pub(super) fn list(root: &Path) -> Result<Vec<MailboxName>> {
+/// The mailboxes of a Maildir at or below `below`, by name.
+pub(super) fn list(root: &Path, below: &MailboxName) -> Result<Listed> {
     let what = || format!("list the mailboxes of {}", root.display());
-    let mut mailboxes = Vec::new();
-    if is_maildir(root).or_later(what)? {
-        mailboxes.push(MailboxName::inbox());
+    let mut listed = Listed::default();
+    if *below == MailboxName::inbox() && is_maildir(root).or_later(what)? {
+        listed.mailboxes.push(MailboxName::inbox());
     }
     for entry in fs::read_dir(root).or_later(what)? {
         let entry = entry.or_later(what)?;
-        let Some(mailbox) = entry.file_name().to_str().and_then(mailbox_of) else { continue };
-        if is_maildir(&entry.path()).or_later(what)? {
-            mailboxes.push(mailbox);
+        let folder = entry.file_name();
+        let mailbox = folder.to_str().and_then(mailbox_of);
+        let wanted = match &mailbox {
+            Some(mailbox) => mailbox == below || mailbox.is_below(below),
+            None => is_folder_below(folder.as_bytes(), below),
+        };
+        if wanted && is_maildir(&entry.path()).or_later(what)? {
+            match mailbox {
+                Some(mailbox) => listed.mailboxes.push(mailbox),
+                None => listed.unnamed.push(shown(&folder)),
+            }
         }
     }
-    mailboxes.sort();
-    Ok(mailboxes)
+    listed.mailboxes.sort();
+    listed.unnamed.sort();
+    Ok(listed)
 }
 
 /// Makes an account's or a target's own Maildir with the folders above it, or what is missing.
@@ -123,6 +135,24 @@ fn mailbox_of(folder: &str) -> Option<MailboxName> {
     let levels = name.replace('.', "/").replace("\\2e", ".").replace("\\5c", "\\");
     let mailbox = MailboxName::new(&levels).ok()?;
     (folder_name(&mailbox).as_deref() == Some(folder)).then_some(mailbox)
+}
+
+/// Whether a folder, whatever its name, would be of a mailbox at or below this one.
+fn is_folder_below(folder: &[u8], below: &MailboxName) -> bool {
+    let start = folder_name(below).unwrap_or_else(|| ".INBOX".into());
+    let Some((begin, rest)) = folder.split_at_checked(start.len()) else { return false };
+    let begins = match begin.get(..6) {
+        Some(inbox) if inbox.eq_ignore_ascii_case(b".INBOX") => {
+            begin.eq_ignore_ascii_case(start.as_bytes())
+        }
+        _ => begin == start.as_bytes(),
+    };
+    begins && matches!(rest.first(), None | Some(b'.'))
+}
+
+/// A file name made harmless for terminals and logs: at most 255 bytes, each at most one escape.
+fn shown(name: &OsStr) -> String {
+    format!("{name:?}").trim_matches('"').to_owned()
 }
 
 fn is_whole(folder: &Path, top: &Path) -> io::Result<bool> {

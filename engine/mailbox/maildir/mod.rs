@@ -7,13 +7,16 @@
 //! File I/O runs on tokio's blocking threads.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::{Extent, Fetched, FlagChange, Landed, Likeness, Mailboxes, Selected, Woke};
+use crate::mailbox::{
+    Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke,
+};
 
 mod content;
 mod delivery;
@@ -167,9 +170,10 @@ impl Inner {
             let read = read.map_err(|why| {
                 let what = format!("fetch message {uid} of mailbox {mailbox}");
                 match why.kind() {
-                    std::io::ErrorKind::FileTooLarge | std::io::ErrorKind::InvalidData => {
-                        Error::permanent(what, why)
-                    }
+                    std::io::ErrorKind::FileTooLarge => Error::permanent(what, why)
+                        .next("raise `max_size` of the account, or move the message away by hand"),
+                    std::io::ErrorKind::InvalidData => Error::permanent(what, why)
+                        .next("move what stands in the message's place out of the Maildir"),
                     _ => Error::temporary(what, why),
                 }
             })?;
@@ -214,9 +218,11 @@ impl Inner {
         Ok(done)
     }
 
-    /// Whether something came or went since the caller last looked.
-    fn has_news(&mut self) -> Result<bool> {
-        Ok(self.refreshed()?.has_news())
+    /// Whether something came or went since the caller last looked, or was there above `seen`.
+    fn has_news(&mut self, seen: Uid) -> Result<bool> {
+        let index = self.refreshed()?;
+        Ok(index.has_news()
+            || index.list.bases.range((Bound::Excluded(seen), Bound::Unbounded)).next().is_some())
     }
 }
 
@@ -237,14 +243,9 @@ fn is_like(path: &Path, like: &Likeness) -> std::io::Result<bool> {
 
 #[async_trait::async_trait]
 impl Mailboxes for MaildirMailboxes {
-    async fn list_below(&mut self, root: &MailboxName) -> Result<Vec<MailboxName>> {
+    async fn list_below(&mut self, root: &MailboxName) -> Result<Listed> {
         let root = root.clone();
-        self.blocking(move |inner| {
-            let mut mailboxes = folder::list(&inner.root)?;
-            mailboxes.retain(|mailbox| *mailbox == root || mailbox.is_below(&root));
-            Ok(mailboxes)
-        })
-        .await
+        self.blocking(move |inner| folder::list(&inner.root, &root)).await
     }
 
     async fn select(&mut self, mailbox: &MailboxName) -> Result<Selected> {
@@ -349,10 +350,10 @@ impl Mailboxes for MaildirMailboxes {
         self.blocking(move |inner| inner.find(&mailbox, &like)).await
     }
 
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke> {
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke> {
         let until = tokio::time::Instant::now() + at_most;
         loop {
-            if self.blocking(Inner::has_news).await? {
+            if self.blocking(move |inner| inner.has_news(seen)).await? {
                 return Ok(Woke::News);
             }
             let next = tokio::time::Instant::now() + LOOK_EVERY;

@@ -18,7 +18,7 @@ pub(super) use syntax::syntax;
 
 use super::known::Known;
 use crate::fault::{Fault, Faults, nearest};
-use crate::pipeline::action::{INBOUND_ONLY, OUTBOUND_ONLY, PERFORMED_INBOUND};
+use crate::pipeline::action::{INBOUND_ONLY, OUTBOUND_ONLY, not_performed};
 
 /// The lines of the functions that a script without faults defines.
 pub(super) struct Checked {
@@ -193,14 +193,7 @@ impl Lint<'_> {
                         _ => "call it from fn outbound(mail)",
                     };
                     (what, Some(help.to_owned()))
-                } else if !PERFORMED_INBOUND.contains(&verb.as_str()) {
-                    let when = match verb.as_str() {
-                        "delete_after" => "retention",
-                        "notify" => "webhooks",
-                        _ => "sending",
-                    };
-                    let what =
-                        format!("{verb} is not performed by this version; it comes with {when}");
+                } else if let Some(what) = not_performed(verb) {
                     (what, Some("remove the call until then".to_owned()))
                 } else {
                     continue;
