@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::action::{Action, Direction, Recorded};
 use super::run::{Break, Record, Run};
-use super::value::{address, field_name, header_field, inert, lifetime, text, word};
-use crate::mail::{Flag, MailboxName};
+use super::value::{address, field_name, header_field, lifetime, text, word};
+use crate::mail::{Flag, MailboxName, inert};
 
 impl Run {
     /// `move_to`: a later one replaces an earlier one.
