@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::daemon::Status;
 use crate::error::{Context, Error, Result, Retry};
-use crate::store::{Change, MessageRecord, State, Store};
+use crate::store::{MessageRecord, State, Store};
 
 const NAME: &str = "control.sock";
 
@@ -60,6 +60,11 @@ pub enum Request {
         /// The project's code.
         project: String,
     },
+    /// The number of the generation with this digest; null where the newest one has another.
+    Generation {
+        /// Its digest.
+        digest: String,
+    },
     /// A step's memory.
     StepState {
         /// The account.
@@ -98,6 +103,7 @@ impl Desk {
             Request::Explain { what } => value(&self.store.find(what)?),
             Request::Recent { limit } => value(&self.store.recent(*limit)?),
             Request::Links { project } => value(&self.store.links(project)?),
+            Request::Generation { digest } => value(&self.store.known_generation(digest)?),
             Request::StepState { account, step, key } => {
                 value(&self.store.state(account, step, key)?)
             }
@@ -115,47 +121,51 @@ impl Desk {
 
     fn retry(&self, ids: &[u64]) -> Result<Value> {
         let now = self.clock.now_ms();
-        let mut held = self.held(ids)?;
-        for record in &mut held {
+        let due = |record: &mut MessageRecord| {
             if let Some(hold) = &mut record.hold {
                 hold.retry_at_ms = Some(now);
             }
+        };
+        if ids.is_empty() {
+            let all: Vec<u64> = self.store.held()?.iter().map(|record| record.id).collect();
+            return self.told(&self.store.change_held(&all, due)?);
         }
-        self.write(held)
+        self.told(&self.change(ids, due)?)
     }
 
     fn release(&self, ids: &[u64]) -> Result<Value> {
         if ids.is_empty() {
             return Err(Error::permanent("release held messages", "no id was given"));
         }
-        let mut held = self.held(ids)?;
-        for record in &mut held {
-            record.state = State::Released;
-        }
-        self.write(held)
+        self.told(&self.change(ids, |record| record.state = State::Released)?)
     }
 
-    fn write(&self, held: Vec<MessageRecord>) -> Result<Value> {
-        let ids: Vec<u64> = held.iter().map(|record| record.id).collect();
-        let changes: Vec<Change> =
-            held.into_iter().map(|record| Change::Record(Box::new(record))).collect();
-        self.store.commit(&changes)?;
+    /// Changes the held records that a person named: all of them must be held.
+    fn change(&self, ids: &[u64], change: impl FnMut(&mut MessageRecord)) -> Result<Vec<u64>> {
+        let not_held = |id: u64, why: &str| {
+            Error::permanent(format!("find held message {id}"), why)
+                .next("see `mailmill held list`")
+        };
+        // A wrong id changes nothing at all.
+        for id in ids {
+            if self.store.record(*id)?.is_none_or(|record| record.state != State::Held) {
+                return Err(not_held(*id, "it is not held"));
+            }
+        }
+        let changed = self.store.change_held(ids, change)?;
+        match ids.iter().find(|id| !changed.contains(id)) {
+            // Its account was faster; the others are changed.
+            Some(id) => Err(not_held(*id, "it was decided anew this very moment")),
+            None => Ok(changed),
+        }
+    }
+
+    /// Calls the accounts to look, and answers with the ids.
+    fn told(&self, ids: &[u64]) -> Result<Value> {
         if let Some(status) = &self.status {
             status.wake_all();
         }
         value(&ids)
-    }
-
-    /// The held records of these ids; all of them where none is named.
-    fn held(&self, ids: &[u64]) -> Result<Vec<MessageRecord>> {
-        let mut held = self.store.held()?;
-        let missing = ids.iter().find(|id| !held.iter().any(|record| record.id == **id));
-        if let Some(id) = missing {
-            return Err(Error::permanent(format!("find held message {id}"), "it is not held")
-                .next("see `mailmill held list`"));
-        }
-        held.retain(|record| ids.is_empty() || ids.contains(&record.id));
-        Ok(held)
     }
 }
 

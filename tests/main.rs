@@ -10,6 +10,7 @@
 
 mod support;
 
+mod cli;
 mod config_faults;
 mod examples;
 mod flow;

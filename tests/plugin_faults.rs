@@ -9,11 +9,11 @@ use mailmill::pipeline::{Direction, Limits, plugin};
 use crate::plugins::guest::{EXPORTS, Guest};
 
 /// A broken plugin's name and bytes.
-type Broken = (&'static str, Vec<u8>);
+pub type Broken = (&'static str, Vec<u8>);
 
 #[test]
 fn every_broken_plugin_is_told_apart() {
-    let broken = no_components().into_iter().chain(other_contracts()).chain(bad_descriptions());
+    let broken = broken();
     let mut report = String::new();
     for (name, bytes) in broken {
         let file = format!("plugins/{name}.wasm");
@@ -35,6 +35,11 @@ fn a_right_plugin_is_loaded_and_says_its_directions() {
 fn limits() -> Arc<Limits> {
     let plugin_time = Duration::from_millis(50);
     Arc::new(Limits { plugin_file: 1 << 20, plugin_time, ..Limits::default() })
+}
+
+/// All broken plugins.
+pub fn broken() -> impl Iterator<Item = Broken> {
+    no_components().into_iter().chain(other_contracts()).chain(bad_descriptions())
 }
 
 fn no_components() -> Vec<Broken> {

@@ -14,14 +14,15 @@ use tempfile::TempDir;
 struct Desk(TempDir);
 
 impl Desk {
-    /// A pipeline of these steps, with a table of projects.
+    /// A pipeline of these steps, with a table of projects and a target.
     fn new(steps: &str) -> Self {
         let desk = Self(TempDir::new().unwrap());
         desk.write("projects.csv", b"code,mailbox\nT-071,Projects/T-071\n");
         let config = format!(
             "[accounts.a]\nmaildir = \"maildir\"\nwatch = [{{ mailbox = \"INBOX\" }}]\n\
              inbound = \"p\"\n\n[pipelines.p]\nsteps = [\n{steps}\n]\n\n\
-             [tables.projects]\nfile = \"projects.csv\"\nkey = \"code\"\n"
+             [tables.projects]\nfile = \"projects.csv\"\nkey = \"code\"\n\n\
+             [targets.archive]\naccount = \"a\"\nmailbox = \"Archive\"\n"
         );
         desk.write("mailmill.toml", config.as_bytes());
         desk

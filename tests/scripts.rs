@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mailmill::config::Config;
 use mailmill::mail::{Flag, MailboxName, Message, Uid};
-use mailmill::pipeline::script::{Language, Source};
+use mailmill::pipeline::script::{Language, Names, Source};
 use mailmill::pipeline::table::{Table, Tables};
 use mailmill::pipeline::{
     Action, Decision, Direction, Generation, Input, Limits, Memory, NoMemory, OnError, Outcome,
@@ -95,10 +95,12 @@ impl Rules {
         let limits = Limits { script_time: self.time, ..Limits::default() };
         let language = Language::new(Arc::new(limits));
         let tables: BTreeSet<_> = self.tables.keys().cloned().collect();
+        let targets = BTreeSet::from(["archive".to_owned()]);
         let steps = self.steps.iter().map(|(name, script, config)| {
             let file = format!("{name}.rhai");
             let source = Source { name, file: Path::new(&file), bytes: script.as_bytes() };
-            let step = language.compile(source, &tables).unwrap_or_else(|why| panic!("{why}"));
+            let names = Names { tables: &tables, targets: &targets };
+            let step = language.compile(source, names).unwrap_or_else(|why| panic!("{why}"));
             let config = Arc::new(config.clone());
             Placed { step: Arc::new(step), config, on_error: OnError::Hold }
         });
@@ -470,7 +472,8 @@ fn a_recursion_ends_before_the_stack_does() {
 
 fn compiles(language: &Language, script: &str) -> bool {
     let source = Source { name: "rule", file: Path::new("rule.rhai"), bytes: script.as_bytes() };
-    language.compile(source, &BTreeSet::new()).is_ok()
+    let names = Names { tables: &BTreeSet::new(), targets: &BTreeSet::new() };
+    language.compile(source, names).is_ok()
 }
 
 #[test]

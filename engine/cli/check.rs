@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{ConfigArg, Exit, Output};
+use super::{ConfigArg, Exit, Output, everything};
 use crate::config::{Config, StepKind};
 use crate::fault::Faults;
-use crate::pipeline::Generation;
 
 /// Check the configuration, scripts, plugins and tables, and show every fault with its place
 #[derive(Debug, clap::Args)]
@@ -22,24 +21,13 @@ pub struct Args {
 
 /// Runs the command. Exit code 78 where there is a fault.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
-    let (config, mut faults) = Config::read(&args.config.config);
-    // Rules are checked even where an account is wrong: nobody likes to hear of faults in turns.
-    let generation = config.as_ref().map(Generation::load);
-    let digest = match generation {
-        Some(Ok(generation)) => generation.digest,
-        Some(Err(more)) => {
-            faults.0.extend(more.0);
-            String::new()
-        }
-        None => String::new(),
-    };
-    match (faults.into_result(), config) {
-        (Ok(()), Some(config)) => {
-            right(args, &config, &digest, output);
+    match everything(&args.config.config) {
+        Ok((config, generation)) => {
+            right(args, &config, &generation.digest, output);
             Exit::Right
         }
-        (result, _) => {
-            wrong(args, &result.err().unwrap_or_default(), output);
+        Err(faults) => {
+            wrong(args, &faults, output);
             Exit::Config
         }
     }

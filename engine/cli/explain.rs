@@ -2,12 +2,13 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::intent::intent;
 use super::{ConfigArg, Exit, Output, ask_for};
 use crate::clock::rfc3339;
 use crate::control::Request;
 use crate::inbound::clause;
 use crate::mail::inert;
-use crate::pipeline::{Action, Recorded, StepOutcome, StepReport};
+use crate::pipeline::{Action, Recorded, StepOutcome, StepReport, Verdict};
 use crate::store::{MarkOutcome, MessageRecord, State};
 
 /// Explain what was decided for a message, by which rule, and what was done when
@@ -72,20 +73,54 @@ fn table(records: &[MessageRecord]) -> Table {
 }
 
 fn what_and_why(record: &MessageRecord) -> (String, String) {
-    if let (State::Held, Some(hold)) = (record.state, &record.hold) {
-        return ("held".into(), inert(&hold.reason));
-    }
-    let said: Vec<(String, String)> = record
-        .decision
-        .actions
-        .iter()
-        .filter_map(|said| Some((inert(&clause(&said.action)?), place(said))))
+    let actions = record.decision.actions.iter().enumerate();
+    let mut rows: Vec<(String, String)> = actions
+        .filter_map(|(index, said)| Some((inert(&outcome(record, index)?), place(said))))
         .collect();
-    if said.is_empty() {
+    let whole = match record.state {
+        State::Planned | State::Settled => None,
+        State::Held => Some(("held", reason(record))),
+        State::Released => Some(("released: it stays where it was", reason(record))),
+        State::Void => Some(("void", "it was no longer there under this key".into())),
+    };
+    rows.extend(whole.map(|(what, why)| (what.to_owned(), why)));
+    if rows.is_empty() {
         return (format!("stays in {}", record.key.mailbox), "no rule asked for more".into());
     }
-    let (what, why): (Vec<_>, Vec<_>) = said.into_iter().unzip();
+    let (what, why): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     (what.join("\n"), why.join("\n"))
+}
+
+fn reason(record: &MessageRecord) -> String {
+    record.hold.as_ref().map_or_else(String::new, |hold| inert(&hold.reason))
+}
+
+/// What became of an action that people ask for; `None` where nothing came of it, and nothing will.
+fn outcome(record: &MessageRecord, index: usize) -> Option<String> {
+    let action = &record.decision.actions[index].action;
+    let done = clause(action)?;
+    let wish = intent(action)?;
+    let mark = record.marks.iter().find(|mark| mark.action == index);
+    match (mark.map(|mark| mark.outcome), record.state) {
+        (Some(MarkOutcome::Done), _) => Some(done),
+        (Some(MarkOutcome::Gone), _) => Some(format!("gone: it was no longer there to {wish}")),
+        (Some(MarkOutcome::Failed), _) => Some(format!("failed: {wish}")),
+        (None, _) if done_with_the_plan(record, action) => Some(done),
+        (None, State::Planned) => Some(format!("planned: {wish}")),
+        // What has no mark of its own needed none.
+        (None, State::Settled) => Some(done),
+        (None, State::Held | State::Released | State::Void) => None,
+    }
+}
+
+/// Whether an action changes nothing outside of the store and was done when the plan was written.
+fn done_with_the_plan(record: &MessageRecord, action: &Action) -> bool {
+    let inside = matches!(
+        action,
+        Action::Link { .. } | Action::Tag { .. } | Action::StateSet { .. } | Action::Log { .. }
+    );
+    // A decision to hold links and remembers nothing.
+    inside && record.decision.verdict != Verdict::Hold
 }
 
 fn place(said: &Recorded) -> String {
@@ -150,14 +185,9 @@ fn action_line(record: &MessageRecord, index: usize) -> String {
         let note = mark.note.as_deref().map(|note| format!(": {}", inert(note)));
         format!(" — {outcome} {}{}", rfc3339(mark.at_ms), note.unwrap_or_default())
     });
-    // What changes nothing outside the store was done when the plan was written.
     let mark = mark.or_else(|| {
-        let inside = matches!(
-            said.action,
-            Action::Link { .. } | Action::Tag { .. } | Action::StateSet { .. } | Action::Log { .. }
-        );
-        let done = inside && record.state != State::Held;
-        done.then(|| format!(" — done {} with the plan", rfc3339(record.decided_ms)))
+        done_with_the_plan(record, &said.action)
+            .then(|| format!(" — done {} with the plan", rfc3339(record.decided_ms)))
     });
     format!("    {} ({}){}", words(said), place(said), mark.unwrap_or_default())
 }

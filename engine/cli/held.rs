@@ -1,6 +1,6 @@
 //! `mailmill held`: messages that wait for a person.
 
-use super::{ConfigArg, Exit, Output, ask_for};
+use super::{By, ConfigArg, Exit, Output, ask, ask_for, understood};
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::control::Request;
@@ -16,7 +16,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List held messages with the reason
+    /// List held messages with the reason; where there is none, standard error says so
     List {
         #[command(flatten)]
         config: ConfigArg,
@@ -24,7 +24,7 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// Decide held messages again, with the rules now in force
+    /// Decide held messages again with the rules in force: at once, or when the engine runs next
     Retry {
         #[command(flatten)]
         config: ConfigArg,
@@ -53,10 +53,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         What::List { json: true, .. } => list(&config, output, show_json),
         What::List { json: false, .. } => list(&config, output, show_text),
         What::Retry { ids, .. } => {
-            change(&config, output, "retried", &Request::HeldRetry { ids: ids.clone() })
+            change(&config, output, &Request::HeldRetry { ids: ids.clone() }, |by| match by {
+                By::Engine => "retried",
+                By::Store => "will be retried when the engine runs next",
+            })
         }
         What::Release { ids, .. } => {
-            change(&config, output, "released", &Request::HeldRelease { ids: ids.clone() })
+            change(&config, output, &Request::HeldRelease { ids: ids.clone() }, |_| "released")
         }
     }
 }
@@ -64,6 +67,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
 fn list(config: &Config, output: &mut Output<'_>, show: fn(&MessageRecord) -> String) -> Exit {
     match ask_for::<Vec<MessageRecord>>(&config.engine.data, &Request::Held) {
         Ok(held) => {
+            if held.is_empty() {
+                output.note("nothing is held");
+            }
             held.iter().for_each(|record| output.line(show(record)));
             Exit::Right
         }
@@ -87,10 +93,17 @@ fn show_text(record: &MessageRecord) -> String {
     format!("#{id} {key} since {since}\n    \"{subject}\"\n    {}; {again}", inert(reason))
 }
 
-fn change(config: &Config, output: &mut Output<'_>, done: &str, request: &Request) -> Exit {
-    match ask_for::<Vec<u64>>(&config.engine.data, request) {
-        Ok(ids) => {
-            output.line(format_args!("{} {done}", ids.len()));
+fn change(
+    config: &Config,
+    output: &mut Output<'_>,
+    request: &Request,
+    done: fn(By) -> &'static str,
+) -> Exit {
+    let answer = ask(&config.engine.data, request)
+        .and_then(|(ids, by)| Ok((understood::<Vec<u64>>(ids)?, by)));
+    match answer {
+        Ok((ids, by)) => {
+            output.line(format_args!("{} {}", ids.len(), done(by)));
             Exit::Right
         }
         Err(error) => output.failed(&error),

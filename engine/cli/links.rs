@@ -7,6 +7,8 @@ use crate::mail::inert;
 use crate::store::Link;
 
 /// Show the messages that are linked to a project, and by which evidence
+///
+/// Where there is none, standard error says so, and the exit code is 0.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -29,6 +31,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         Ok(links) => links,
         Err(error) => return output.failed(&error),
     };
+    if links.is_empty() {
+        output.note(format_args!("nothing is linked to {}", inert(&args.project)));
+    }
     for link in &links {
         if args.json {
             output.line(serde_json::json!(link));

@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Desk, Request};
 use crate::error::{Error, Result, Retry};
+use crate::fault::{Fault, Faults};
+use crate::pipeline::Generation;
 use crate::store::Store;
 
 pub mod check;
@@ -20,6 +22,8 @@ pub mod links;
 pub mod run;
 pub mod status;
 pub mod trial;
+
+mod intent;
 
 /// How a command ended, as the process's exit code (sysexits where they fit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,11 @@ impl Output<'_> {
     /// Writes a line of the result. A reader that went away (`| head`) is no error.
     fn line(&mut self, line: impl std::fmt::Display) {
         let _ = writeln!(self.out, "{line}");
+    }
+
+    /// Tells a person something that is no part of the result.
+    fn note(&mut self, note: impl std::fmt::Display) {
+        let _ = writeln!(self.err, "{note}");
     }
 
     /// Tells an error and gives its exit code.
@@ -117,6 +126,27 @@ impl ConfigArg {
     }
 }
 
+/// Reads and checks everything that a person wrote: the configuration, and the rules even where an
+/// account is wrong, because nobody likes to hear of faults in turns.
+///
+/// # Errors
+/// All faults of all files at once.
+fn everything(file: &Path) -> std::result::Result<(Config, Generation), Faults> {
+    let (config, mut faults) = Config::read(file);
+    let generation = config.as_ref().map(Generation::load);
+    let generation = match generation {
+        Some(Ok(generation)) => Some(generation),
+        Some(Err(more)) => {
+            faults.0.extend(more.0);
+            None
+        }
+        None => None,
+    };
+    faults.into_result()?;
+    // Without a fault both are there.
+    config.zip(generation).ok_or_else(|| Fault::whole(file, "cannot be read").into())
+}
+
 /// Understands the arguments, runs the command, and gives its exit code.
 pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Output<'_>) -> Exit {
     let call = match Call::try_parse_from(args) {
@@ -145,10 +175,19 @@ fn usage(message: &clap::Error, output: &mut Output<'_>) -> Exit {
     Exit::Right
 }
 
+/// Who answered a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The running engine.
+    Engine,
+    /// The store itself: no engine runs.
+    Store,
+}
+
 /// Asks the running engine, or the store itself where none runs.
-fn ask(data: &Path, request: &Request) -> Result<Value> {
+fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
     if let Some(answer) = control::ask(data, request)? {
-        return Ok(answer);
+        return Ok((answer, By::Engine));
     }
     if !data.exists() {
         return Err(Error::permanent(
@@ -157,11 +196,16 @@ fn ask(data: &Path, request: &Request) -> Result<Value> {
         )
         .next("start it with `mailmill run`"));
     }
-    Desk::new(Store::open(data)?, None, Clock::System).answer(request)
+    let answer = Desk::new(Store::open(data)?, None, Clock::System).answer(request)?;
+    Ok((answer, By::Store))
 }
 
 /// Asks, and reads the answer as what it is.
 fn ask_for<T: serde::de::DeserializeOwned>(data: &Path, request: &Request) -> Result<T> {
-    serde_json::from_value(ask(data, request)?)
+    understood(ask(data, request)?.0)
+}
+
+fn understood<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T> {
+    serde_json::from_value(answer)
         .map_err(|why| Error::permanent("understand the engine's answer", why))
 }

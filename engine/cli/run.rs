@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArg, Exit, Output};
+use super::{ConfigArg, Exit, Output, everything};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::daemon::{Engine, Until};
@@ -40,14 +40,11 @@ enum LogForm {
     None,
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 78 where anything that a person wrote has a fault: all are told, and
+/// nothing is touched.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
-    let config = match args.config.load(output) {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
-    let generation = match Generation::load(&config) {
-        Ok(generation) => generation,
+    let (config, generation) = match everything(&args.config.config) {
+        Ok(right) => right,
         Err(faults) => {
             let _ = writeln!(output.err, "{faults}");
             return Exit::Config;

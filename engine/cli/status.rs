@@ -32,7 +32,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         Err(exit) => return exit,
     };
     let answer = match ask(&config.engine.data, &Request::Status) {
-        Ok(answer) => answer,
+        Ok((answer, _)) => answer,
         Err(error) => return output.failed(&error),
     };
     if args.json {

@@ -1,23 +1,25 @@
 //! `mailmill try`: what would the rules decide about this file? The same code as the live run,
 //! with the doing left out.
+//!
+//! The decision's `generation` is the number that the store knows for exactly these rules: that of
+//! the live run where the same rules are in force. 0 means that they are not, or not yet.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::intent::intent;
 use super::{ConfigArg, Exit, Output, ask_for};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Request};
 use crate::error::{Context, Error, Result};
-use crate::inbound::clause;
-use crate::mail::{MailboxName, Message, Uid};
-use crate::mail::inert;
+use crate::mail::{MailboxName, Message, Uid, inert};
 use crate::perform::edit;
 use crate::pipeline::{
-    Decision, Direction, Generation, Input, Memory, Outcome, StepOutcome, Verdict,
+    Action, Decision, Direction, Generation, Input, Memory, Outcome, StepOutcome, Verdict,
 };
 use crate::store::{Store, StoreMemory};
 
@@ -50,7 +52,7 @@ pub struct Args {
     files: Vec<PathBuf>,
 }
 
-/// The JSON contract of `try`.
+/// The JSON contract of `try`. `generation` is 0 for rules that are not in force.
 #[derive(Serialize)]
 struct Answer<'a> {
     v: u32,
@@ -60,7 +62,8 @@ struct Answer<'a> {
     message: Option<PathBuf>,
 }
 
-/// Runs the command: exit 1 where a step failed or a file could not be read.
+/// Runs the command: exit 1 where a step failed, a file could not be read, or what a step remembers
+/// could not be asked.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     let config = match args.config.load(output) {
         Ok(config) => config,
@@ -113,7 +116,7 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(args: &'a Args, config: &Config, generation: Generation) -> Result<Self> {
+    fn new(args: &'a Args, config: &Config, mut generation: Generation) -> Result<Self> {
         let wrong = |why: String| Error::permanent("try", why);
         let mailbox = MailboxName::new(&args.mailbox).map_err(wrong)?;
         if let Some(name) = &args.pipeline
@@ -134,6 +137,7 @@ impl<'a> Trial<'a> {
                 .map_or("", |account| &account.name),
         };
         let memory = Arc::new(Remembered::of(&config.engine.data)?);
+        generation.number = memory.number(&generation.digest)?;
         Ok(Self { args, account: account.into(), mailbox, generation, memory })
     }
 
@@ -166,6 +170,10 @@ impl<'a> Trial<'a> {
             (None, Some(step)) => self.generation.decide_step(step, input, self.memory.clone()),
             (None, None) => None,
         };
+        if let Some(error) = self.memory.trouble() {
+            // A memory that cannot be asked is no memory that is empty: nothing was decided.
+            return Err(error);
+        }
         match outcome {
             Some(Outcome::Decided { decision, .. }) => Ok(decision),
             Some(Outcome::NeedBody) => Err(Error::permanent("try", "the body is not here")),
@@ -202,33 +210,62 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     read.map_err(|why| Error::permanent(format!("read {}", file.display()), why))
 }
 
-/// What steps remember: asked of the running engine, else read from its store.
+/// What is known besides the rules: asked of the running engine, else read from its store.
 enum Remembered {
-    Engine(PathBuf),
-    Store(Arc<StoreMemory>),
+    Engine { data: PathBuf, trouble: Mutex<Option<Error>> },
+    Store { store: Store, memory: Arc<StoreMemory> },
     Nothing,
 }
 
 impl Remembered {
     fn of(data: &Path) -> Result<Self> {
         if control::ask(data, &Request::Status)?.is_some() {
-            return Ok(Self::Engine(data.to_owned()));
+            return Ok(Self::Engine { data: data.to_owned(), trouble: Mutex::new(None) });
         }
         if data.exists() {
-            return Ok(Self::Store(Store::open(data)?.memory()));
+            let store = Store::open(data)?;
+            return Ok(Self::Store { memory: store.memory(), store });
         }
         Ok(Self::Nothing)
+    }
+
+    /// The number of the generation with this digest; 0 where it is not in force.
+    fn number(&self, digest: &str) -> Result<u64> {
+        let known: Option<u64> = match self {
+            Self::Engine { data, .. } => {
+                ask_for(data, &Request::Generation { digest: digest.into() })?
+            }
+            Self::Store { store, .. } => store.known_generation(digest)?,
+            Self::Nothing => None,
+        };
+        Ok(known.unwrap_or(0))
+    }
+
+    /// The first error that a step's question met, and forgets it.
+    fn trouble(&self) -> Option<Error> {
+        match self {
+            Self::Engine { trouble, .. } => {
+                trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+            }
+            Self::Store { memory, .. } => memory.trouble(),
+            Self::Nothing => None,
+        }
     }
 }
 
 impl Memory for Remembered {
     fn get(&self, account: &str, step: &str, key: &str) -> Option<String> {
         match self {
-            Self::Engine(data) => {
+            Self::Engine { data, trouble } => {
                 let (account, step, key) = (account.into(), step.into(), key.into());
-                ask_for(data, &Request::StepState { account, step, key }).ok()?
+                let answer = ask_for(data, &Request::StepState { account, step, key });
+                answer.unwrap_or_else(|error| {
+                    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                    trouble.get_or_insert(error);
+                    None
+                })
             }
-            Self::Store(store) => store.get(account, step, key),
+            Self::Store { memory, .. } => memory.get(account, step, key),
             Self::Nothing => None,
         }
     }
@@ -245,11 +282,11 @@ fn show(
         let answer = Answer { v: 1, file, decision, message };
         return output.line(serde_json::json!(answer));
     }
-    output.line(format_args!("{}", file.display()));
+    output.line(inert(&file.to_string_lossy()));
     for said in &decision.actions {
         let place = said.at.as_deref().unwrap_or(&said.step);
-        if let Some(clause) = clause(&said.action) {
-            output.line(format_args!("    {} ({place})", inert(&clause)));
+        if let Some(intent) = intent(&said.action) {
+            output.line(format_args!("    {} ({})", inert(&intent), inert(place)));
         }
     }
     for step in &decision.steps {
@@ -257,12 +294,26 @@ fn show(
             output.line(format_args!("    step {} failed: {}", step.step, inert(error)));
         }
     }
-    match decision.verdict {
-        Verdict::Hold => output.line("    held"),
-        Verdict::Reject => output.line("    rejected"),
-        Verdict::Continue | Verdict::Stop => {}
+    if let Some(verdict) = verdict(decision) {
+        output.line(format_args!("    {}", inert(&verdict)));
     }
     if let Some(path) = message {
-        output.line(format_args!("    written to {}", path.display()));
+        output.line(format_args!("    written to {}", inert(&path.to_string_lossy())));
+    }
+}
+
+/// What becomes of the message as a whole, where that is not what its actions say.
+fn verdict(decision: &Decision) -> Option<String> {
+    let reason = decision.actions.iter().rev().find_map(|said| match &said.action {
+        Action::Hold { reason } | Action::Reject { reason } => Some(reason.as_str()),
+        _ => None,
+    });
+    match decision.verdict {
+        Verdict::Hold => Some(format!("hold: {}", reason.unwrap_or("a step failed"))),
+        Verdict::Reject => Some(format!("reject: {}", reason.unwrap_or("a rule refuses it"))),
+        Verdict::Continue | Verdict::Stop => {
+            let nothing = decision.actions.iter().all(|said| intent(&said.action).is_none());
+            nothing.then(|| "stay where it is".into())
+        }
     }
 }

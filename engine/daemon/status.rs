@@ -14,7 +14,8 @@ use crate::pipeline::Generation;
 /// One account as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStatus {
-    /// `waiting`, `working`, `connecting`, `lost` or `paused`.
+    /// `waiting`, `working`, `connecting`, `lost`, `paused` (it is not active) or
+    /// `no inbound pipeline` (nothing of it is watched).
     pub state: String,
     /// The mailboxes that are watched.
     pub mailboxes: Vec<String>,
@@ -54,7 +55,11 @@ impl Status {
     /// A status in which no account is served yet.
     pub fn new(config: &Config, generation: &Generation, now_ms: i64) -> Self {
         let accounts = config.accounts.values().map(|account| {
-            let state = if account.active { "connecting" } else { "paused" };
+            let state = match &account.inbound {
+                _ if !account.active => "paused",
+                Some(_) => "connecting",
+                None => "no inbound pipeline",
+            };
             (account.name.clone(), AccountStatus { state: state.into(), ..Default::default() })
         });
         let snapshot = Snapshot {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::limits::Limits;
-use super::script::{Language, Source};
+use super::script::{Language, Names, Source};
 use super::step::{OnError, Step};
 use super::table::{self, Table, Tables};
 use super::{Pipeline, Placed, plugin};
@@ -25,6 +25,7 @@ pub(super) struct Loader<'a> {
     limits: Arc<Limits>,
     language: Language,
     table_names: BTreeSet<String>,
+    target_names: BTreeSet<String>,
     tables: Tables,
     /// Steps by kind and name; `None` where the file has faults.
     steps: BTreeMap<(&'static str, String), Option<Arc<dyn Step>>>,
@@ -42,6 +43,7 @@ impl<'a> Loader<'a> {
             language: Language::new(limits.clone()),
             limits,
             table_names,
+            target_names: config.targets.keys().cloned().collect(),
             tables: Tables::new(),
             steps: BTreeMap::new(),
             parts: BTreeMap::new(),
@@ -133,7 +135,8 @@ impl<'a> Loader<'a> {
             StepKind::Plugin => Ok(plugin::load(&step.name, &shown, &bytes, &self.limits)?),
             StepKind::Script => {
                 let source = Source { name: &step.name, file: &shown, bytes: &bytes };
-                Ok(Arc::new(self.language.compile(source, &self.table_names)?))
+                let names = Names { tables: &self.table_names, targets: &self.target_names };
+                Ok(Arc::new(self.language.compile(source, names)?))
             }
         }
     }

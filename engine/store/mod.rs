@@ -27,6 +27,7 @@
 //! The store is an index, not the mail: messages live on servers and in files. Losing it costs
 //! marks, links and memory, never mail. This folder alone knows sled.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -107,6 +108,43 @@ impl Store {
             self.disk.apply(draft.into_batch())?
         };
         self.disk.make_durable(sequence)
+    }
+
+    /// Changes those of these records that are held, and says which these were, by id. Reading,
+    /// changing and writing are one under the store's lock: what was planned or settled since a
+    /// person looked is left as it is. All changes are one commit.
+    ///
+    /// `change` must not call the store: it would wait for itself.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and a store that cannot be read; then nothing is changed.
+    pub fn change_held(
+        &self,
+        ids: &[u64],
+        mut change: impl FnMut(&mut MessageRecord),
+    ) -> Result<Vec<u64>> {
+        let wanted: BTreeSet<u64> = ids.iter().copied().collect();
+        let (changed, sequence) = {
+            let _alone = self.disk.writing()?;
+            let mut changes = Vec::new();
+            for id in wanted {
+                let held = self.read_record(id)?.filter(|record| record.state == State::Held);
+                let Some(mut record) = held else { continue };
+                change(&mut record);
+                changes.push((id, Change::Record(Box::new(record))));
+            }
+            if changes.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut draft = Draft::new(&self.disk);
+            for (_, change) in &changes {
+                draft.add(change)?;
+            }
+            let sequence = self.disk.apply(draft.into_batch())?;
+            (changes.into_iter().map(|(id, _)| id).collect(), sequence)
+        };
+        self.disk.make_durable(sequence)?;
+        Ok(changed)
     }
 
     /// The next record id. Ids count up for good: an id that was once committed is never given
@@ -284,6 +322,18 @@ impl Store {
         };
         self.disk.make_durable(sequence)?;
         Ok(number)
+    }
+
+    /// The number that [`Store::generation_number`] gave to this digest last, without giving one;
+    /// `None` where the newest generation has another digest.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn known_generation(&self, digest: &str) -> Result<Option<u64>> {
+        let _whole = self.disk.reading();
+        let newest = self.disk.get(&key::GENERATION)?;
+        let newest = newest.as_deref().map(value::numbered).transpose()?;
+        Ok(newest.filter(|(_, known)| known == digest).map(|(number, _)| number))
     }
 
     /// Removes the oldest settled and released records beyond the newest `keep` of them, in

@@ -14,6 +14,7 @@ use mailmill::store::{
 };
 
 mod crash;
+mod held;
 
 fn inbox() -> MailboxName {
     MailboxName::inbox()

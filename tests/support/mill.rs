@@ -109,7 +109,8 @@ impl Mill {
         Running { child, events, seen: Vec::new() }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command of mailmill that is still to be started.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailmill"));
         command.args(args).current_dir(self.folder.path()).envs(self.env.iter().copied());
         command

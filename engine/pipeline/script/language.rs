@@ -43,6 +43,15 @@ pub struct Source<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Names of the configuration that a script may write out; an unknown one is refused at load.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// Those that `mail.table` takes.
+    pub tables: &'a BTreeSet<String>,
+    /// Those that `mail.deliver_to` takes.
+    pub targets: &'a BTreeSet<String>,
+}
+
 impl Language {
     /// Builds the interpreter.
     pub fn new(limits: Arc<Limits>) -> Self {
@@ -55,16 +64,15 @@ impl Language {
         Self { engine: Arc::new(engine), lenient, known, limits }
     }
 
-    /// Compiles a script and checks it as a whole. `tables` are the names of the tables that there
-    /// are.
+    /// Compiles a script and checks it as a whole.
     ///
     /// # Errors
     /// All faults of the script; of syntax errors the first.
-    pub fn compile(&self, source: Source<'_>, tables: &BTreeSet<String>) -> Result<Script, Faults> {
+    pub fn compile(&self, source: Source<'_>, names: Names<'_>) -> Result<Script, Faults> {
         let text = self.text(source)?;
         let parsed = self.lenient.compile(text);
         let parsed = parsed.map_err(|why| lint::syntax(source.file, text, &why, &self.limits))?;
-        let checked = lint::check(source.file, text, &parsed, &self.known, tables)?;
+        let checked = lint::check(source.file, text, &parsed, &self.known, names)?;
         let ast = self.engine.compile(text);
         let ast = ast.map_err(|why| lint::syntax(source.file, text, &why, &self.limits))?;
         Ok(Script {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use rhai::{AST, CallFnOptions, Dynamic, Engine, Scope};
 
-pub use language::{Language, Source};
+pub use language::{Language, Names, Source};
 
 use super::action::Direction;
 use super::limits::Limits;

@@ -1,6 +1,8 @@
 //! Chains such as `mail.from.domain`: the types of their members are followed as far as they are
 //! certain.
 
+use std::collections::BTreeSet;
+
 use rhai::{BinaryExpr, Expr, FnCallExpr, Position};
 
 use super::Lint;
@@ -95,8 +97,10 @@ fn method(
     }
     let takes = lint.known.method(kind, name).cloned().unwrap_or_default();
     if takes.contains(&arguments) {
-        if name == "table" && kind == Kind::Mail {
-            table(lint, call);
+        match (kind, name) {
+            (Kind::Mail, "table") => table(lint, call),
+            (Kind::Mail, "deliver_to") => target(lint, call),
+            _ => {}
         }
         return kind.member(name);
     }
@@ -123,13 +127,35 @@ fn near(lint: &Lint<'_>, kind: Kind, name: &str) -> Option<String> {
 
 /// A table that is named in the script must be one of the configuration.
 fn table(lint: &mut Lint<'_>, call: &FnCallExpr) {
+    let known = lint.names.tables;
+    named(lint, call, "table", known, |name| {
+        format!("add [tables.{name}] with file and key to the configuration")
+    });
+}
+
+/// So must a target; without it each message would be held.
+fn target(lint: &mut Lint<'_>, call: &FnCallExpr) {
+    let known = lint.names.targets;
+    named(lint, call, "target", known, |name| {
+        format!("add [targets.{name}] with a maildir or an account to the configuration")
+    });
+}
+
+/// A name that is written out must be known.
+fn named(
+    lint: &mut Lint<'_>,
+    call: &FnCallExpr,
+    what: &str,
+    known: &BTreeSet<String>,
+    add: impl FnOnce(&str) -> String,
+) {
     let Some(Expr::StringConstant(name, place)) = call.args.first() else { return };
-    if lint.tables.contains(name.as_str()) {
+    if known.contains(name.as_str()) {
         return;
     }
-    let help = match nearest(name, lint.tables.iter().map(String::as_str)) {
+    let help = match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("add [tables.{name}] with file and key to the configuration"),
+        None => add(name),
     };
-    lint.fault(*place, format!("there is no table \"{name}\""), Some(help));
+    lint.fault(*place, format!("there is no {what} \"{name}\""), Some(help));
 }

@@ -17,6 +17,7 @@ use rhai::{AST, Position, Stmt};
 pub(super) use syntax::syntax;
 
 use super::known::Known;
+use super::language::Names;
 use crate::fault::{Fault, Faults, nearest};
 use crate::pipeline::action::{INBOUND_ONLY, OUTBOUND_ONLY, not_performed};
 
@@ -35,14 +36,14 @@ pub(super) fn check(
     text: &str,
     ast: &AST,
     known: &Known,
-    tables: &BTreeSet<String>,
+    names: Names<'_>,
 ) -> Result<Checked, Faults> {
     let own = ast.iter_fn_def().map(|function| (function.name.to_string(), function.params.len()));
     let mut lint = Lint {
         file,
         text,
         known,
-        tables,
+        names,
         own: BTreeMap::new(),
         functions: Vec::new(),
         faults: Faults::default(),
@@ -66,7 +67,7 @@ struct Lint<'a> {
     file: &'a Path,
     text: &'a str,
     known: &'a Known,
-    tables: &'a BTreeSet<String>,
+    names: Names<'a>,
     /// The script's own functions with the numbers of their parameters.
     own: BTreeMap<String, BTreeSet<usize>>,
     functions: Vec<Said>,
