@@ -24,3 +24,4 @@ mod script_faults;
 mod scripts;
 mod store;
 mod tidy;
+mod trouble;

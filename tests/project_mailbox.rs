@@ -2,7 +2,7 @@
 //! the shipped rules.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::corpus::{PROJECTS, Sample, samples};
 use crate::support::dovecot::{Dovecot, Profile};
@@ -160,4 +160,26 @@ fn a_half_open_connection_is_noticed() {
     let sample = samples(1, 1).remove(0);
     dovecot.deliver(ALICE, SOURCES[0], &sample.bytes);
     running.wait_event("done");
+}
+
+#[test]
+fn kill_9_at_any_time_loses_and_doubles_nothing() {
+    let dovecot = Dovecot::start(Profile::Full);
+    let samples = samples(600, SOURCES.len());
+    fill(&dovecot, &samples);
+    let mill = mill(&dovecot, "");
+    let seed = std::process::id();
+    for round in 0..8 {
+        let mut running = mill.start();
+        running.wait_event("started");
+        // Not a wait for something, but the random moment of a crash.
+        let moment = (seed.wrapping_mul(2_654_435_761).rotate_left(round * 5) % 600).into();
+        std::thread::sleep(Duration::from_millis(moment));
+        running.kill();
+        let left = SOURCES.map(|source| dovecot.uids(ALICE, source).len());
+        println!("killed after {moment} ms: {left:?} left in {SOURCES:?}");
+    }
+    mill.once();
+    assert_eq!(whereabouts(&dovecot), expected(&samples), "seed {seed}");
+    assert!(mill.once().iter().all(|event| event["event"] != "done"), "seed {seed}");
 }

@@ -6,7 +6,7 @@ use super::{ConfigArg, Exit, Output, ask_for};
 use crate::clock::rfc3339;
 use crate::control::Request;
 use crate::inbound::clause;
-use crate::maillog::inert;
+use crate::mail::inert;
 use crate::pipeline::{Action, Recorded, StepOutcome, StepReport};
 use crate::store::{MarkOutcome, MessageRecord, State};
 

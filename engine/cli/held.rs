@@ -4,7 +4,7 @@ use super::{ConfigArg, Exit, Output, ask_for};
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::control::Request;
-use crate::maillog::inert;
+use crate::mail::inert;
 use crate::store::MessageRecord;
 
 /// List, retry or release held messages

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Exit, Output};
 use crate::error::{Error, Result};
-use crate::mail::{Address, Attachment, Message, NeedBody};
+use crate::mail::{Address, Attachment, Message, NeedBody, inert};
 use crate::pipeline::Limits;
 
 /// Show what rules would see of message files.
@@ -229,21 +229,6 @@ fn start_of(text: &str) -> String {
     let left = lines.count();
     if left > 0 {
         let _ = writeln!(out, "  | … {left} more lines");
-    }
-    out
-}
-
-/// A foreign text made harmless for terminals: control characters, and those that turn the
-/// direction of writing so that a name reads as another, are shown as escapes.
-fn inert(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
     }
     out
 }

@@ -3,7 +3,7 @@
 use super::{ConfigArg, Exit, Output, ask_for};
 use crate::clock::rfc3339;
 use crate::control::Request;
-use crate::maillog::inert;
+use crate::mail::inert;
 use crate::store::Link;
 
 /// Show the messages that are linked to a project, and by which evidence

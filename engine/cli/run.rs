@@ -1,6 +1,8 @@
 //! `mailmill run`: the engine itself.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use tokio_util::sync::CancellationToken;
 
@@ -65,25 +67,34 @@ fn serve(args: &Args, config: Config, generation: Generation) -> Result<()> {
         .build()
         .or_later(what)?;
     let until = if args.once { Until::Settled } else { Until::Stopped };
+    let log = args.maillog()?;
     let result = threads.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(&stop)?;
-        Engine::open(config, generation, args.maillog(), Clock::System)?.run(until, stop).await
+        Engine::open(config, generation, log.clone(), Clock::System)?.run(until, stop).await
     });
     // A blocking step that is still at it ends with the process.
     threads.shutdown_background();
+    log.finish();
     result
 }
 
 impl Args {
-    fn maillog(&self) -> Maillog {
+    fn maillog(&self) -> Result<Maillog> {
         let (form, sink): (Form, Box<dyn Write + Send>) = match self.log {
-            LogForm::Text => (Form::Text, Box::new(std::io::stdout())),
-            LogForm::Json => (Form::Json, Box::new(std::io::stdout())),
+            LogForm::Text => (Form::Text, Box::new(stdout()?)),
+            LogForm::Json => (Form::Json, Box::new(stdout()?)),
             LogForm::None => (Form::Text, Box::new(std::io::sink())),
         };
-        Maillog::new(form, Clock::System, sink)
+        Ok(Maillog::new(form, Clock::System, sink))
     }
+}
+
+/// Standard output as a file of its own: a writer that is stuck in it does not hold the lock of
+/// [`std::io::Stdout`], for which the end of the process would wait.
+fn stdout() -> Result<File> {
+    let own = std::io::stdout().as_fd().try_clone_to_owned();
+    own.map(File::from).or_later(|| "open standard output for the log".into())
 }
 
 /// SIGTERM and SIGINT end the engine in order.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{ConfigArg, Exit, Output, ask};
 use crate::control::Request;
 use crate::daemon::Snapshot;
-use crate::maillog::inert;
+use crate::mail::inert;
 
 /// Show the engine, its accounts and how much is held; exit 1 if an account is not well
 #[derive(Debug, clap::Args)]

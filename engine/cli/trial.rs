@@ -14,7 +14,7 @@ use crate::control::{self, Request};
 use crate::error::{Context, Error, Result};
 use crate::inbound::clause;
 use crate::mail::{MailboxName, Message, Uid};
-use crate::maillog::inert;
+use crate::mail::inert;
 use crate::perform::edit;
 use crate::pipeline::{
     Decision, Direction, Generation, Input, Memory, Outcome, StepOutcome, Verdict,

@@ -28,7 +28,7 @@ impl Watched {
 }
 
 /// A path that need not be there yet, without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in std::path::absolute(path).unwrap_or_else(|_| path.into()).components() {
         if part == Component::ParentDir {

@@ -1,7 +1,9 @@
 //! `[tables.NAME]` and `[targets.NAME]`: files that are read, places that are delivered to.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::overlap::plain;
 use super::reader::{REMOVE, Reader, Shape};
 use super::{Table, Target};
 
@@ -51,9 +53,32 @@ pub(super) fn targets(root: &Reader<'_>) -> BTreeMap<String, Target> {
         let place = format!("[targets.{}]", name.value);
         let target = Reader::table(root.page, place, (name.at, value), &TARGET)
             .and_then(|reader| target(&reader, &accounts));
+        if let Some(Target::Maildir { path }) = &target {
+            not_an_account(root, name.at, path);
+        }
         targets.extend(target.map(|target| (name.value.to_owned(), target)));
     }
     targets
+}
+
+/// A Maildir that is an account is delivered to by the account's name: only so does the engine know
+/// its own deliveries there from new mail.
+fn not_an_account(root: &Reader<'_>, at: usize, path: &Path) {
+    let accounts = root.value("accounts").and_then(|accounts| accounts.value.as_table());
+    for (name, account) in accounts.into_iter().flatten() {
+        let maildir = account.get_ref().as_table().and_then(|account| account.get("maildir"));
+        let maildir = maildir.and_then(|maildir| maildir.get_ref().as_str());
+        if maildir.is_some_and(|maildir| same(&root.page.path(maildir), path)) {
+            let name = name.get_ref();
+            let what = format!("this target is the Maildir of account {name}");
+            let help = format!("write {{ account = \"{name}\", mailbox = \"INBOX\" }}");
+            root.page.fault(at, what, help);
+        }
+    }
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    plain(one) == plain(other)
 }
 
 fn target(reader: &Reader<'_>, accounts: &[&str]) -> Option<Target> {

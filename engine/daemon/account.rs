@@ -1,8 +1,11 @@
 //! One account's task: connect, take up what is open, look through the watched mailboxes, wait for
 //! news, and after an error the same again with growing pauses.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +15,7 @@ use crate::clock::rfc3339;
 use crate::error::{Error, Result, Retry};
 use crate::inbound::Line;
 use crate::mail::{MailboxName, Uid};
-use crate::mailbox::{self, Mailboxes, Woke};
+use crate::mailbox::{self, Listed, Mailboxes, Woke, ends_session};
 use crate::maillog::Event;
 
 /// The first pause after an error; it doubles with each further one.
@@ -59,10 +62,13 @@ impl Served {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_cancelled() {
             let started = Instant::now();
-            match self.session().await {
+            match self.fenced_session().await {
                 Ok(Ended::Stopped) => break,
                 Ok(Ended::Woken) => {}
                 Err(Failure { error, back_off }) => {
+                    if self.line.store.is_broken() {
+                        return Err(error);
+                    }
                     if started.elapsed() > LONGEST_PAUSE {
                         pause = FIRST_PAUSE;
                     }
@@ -94,6 +100,17 @@ impl Served {
         looked
     }
 
+    /// A session whose panic costs only itself.
+    async fn fenced_session(&self) -> Result<Ended, Failure> {
+        let session = AssertUnwindSafe(self.session()).catch_unwind().await;
+        session.unwrap_or_else(|_| {
+            let what = format!("serve account {}", self.line.name);
+            let error = Error::temporary(what, "a fault of mailmill itself")
+                .next("please report it with the lines above");
+            Err(Failure { error, back_off: None })
+        })
+    }
+
     async fn session(&self) -> Result<Ended, Failure> {
         let mut open = tokio::select! {
             open = self.open() => open.map_err(|error| Failure { error, back_off: None })?,
@@ -107,7 +124,7 @@ impl Served {
     /// Looks, waits, and looks again, until told to stop.
     async fn watch(&self, open: &mut Open) -> Result<Ended> {
         loop {
-            open.watched = self.watched(open.mailboxes.as_mut(), &mut open.missing).await?;
+            open.watched = self.watched(open.mailboxes.as_mut(), &mut open.told).await?;
             open.look(self).await?;
             let next_look = Instant::now() + self.line.account.poll;
             while Instant::now() < next_look {
@@ -115,15 +132,17 @@ impl Served {
                     open.mailboxes.close().await?;
                     return Ok(Ended::Stopped);
                 }
-                let at_most = self.patience(next_look)?;
+                let at_most = self.patience(next_look, open.next_retry_ms);
+                let seen = self.line.passed(&open.watched[0])?;
                 tokio::select! {
-                    woke = open.wait(at_most) => if woke? == Woke::News {
+                    woke = open.wait(seen, at_most) => if woke? == Woke::News {
                         open.look_first(self).await?;
                     },
                     () = self.stop.cancelled() => return Ok(Ended::Stopped),
                     () = self.status.woken() => return Ok(Ended::Woken),
                 }
-                if self.retry_is_due()? {
+                let now = self.line.clock.now_ms();
+                if open.next_retry_ms.is_some_and(|at_ms| at_ms <= now) {
                     break;
                 }
             }
@@ -134,14 +153,14 @@ impl Served {
     async fn open(&self) -> Result<Open> {
         self.state("connecting");
         let mut mailboxes = mailbox::open(&self.line.account, &self.line.config.folder).await?;
-        let mut missing = HashSet::new();
-        let watched = self.watched(mailboxes.as_mut(), &mut missing).await?;
+        let mut told = Told::default();
+        let watched = self.watched(mailboxes.as_mut(), &mut told).await?;
         let mut known: HashSet<MailboxName> = watched.iter().cloned().collect();
         let tally = self.line.resume(mailboxes.as_mut(), &mut known).await?;
         self.status.add(&self.line.name, tally);
         let (account, count) = (self.line.name.clone(), watched.len());
         self.line.log.say(&Event::Connected { account, mailboxes: count });
-        Ok(Open { mailboxes, watched, known, missing })
+        Ok(Open { mailboxes, watched, known, told, troubles: BTreeMap::new(), next_retry_ms: None })
     }
 
     /// The mailboxes to watch that are there, each once, in the order of the configuration. One
@@ -149,15 +168,22 @@ impl Served {
     async fn watched(
         &self,
         mailboxes: &mut dyn Mailboxes,
-        missing: &mut HashSet<MailboxName>,
+        told: &mut Told,
     ) -> Result<Vec<MailboxName>> {
         let mut watched = Vec::new();
         for watch in &self.line.account.watch {
-            let below = mailboxes.list_below(&watch.mailbox).await?.mailboxes;
-            if below.is_empty() && missing.insert(watch.mailbox.clone()) {
-                let name = &self.line.name;
-                let text = format!("{name}: watched mailbox {} does not exist", watch.mailbox);
-                self.line.log.say(&Event::Warning { text });
+            let Listed { mailboxes: below, unnamed } = mailboxes.list_below(&watch.mailbox).await?;
+            if !below.is_empty() {
+                told.missing.remove(&watch.mailbox);
+            } else if told.missing.insert(watch.mailbox.clone()) {
+                self.warn(format!("watched mailbox {} does not exist", watch.mailbox));
+            }
+            for raw in unnamed {
+                if watch.subfolders && told.unnamed.insert(raw.clone()) {
+                    self.warn(format!(
+                        "mailbox {raw} is not watched: its name cannot be used here"
+                    ));
+                }
             }
             for name in below {
                 let wanted = watch.subfolders || name == watch.mailbox;
@@ -178,21 +204,21 @@ impl Served {
     }
 
     /// How long to wait for news: until the next look, the next retry or the renewal of IDLE.
-    fn patience(&self, next_look: Instant) -> Result<Duration> {
+    fn patience(&self, next_look: Instant, next_retry_ms: Option<i64>) -> Duration {
         let mut at_most = next_look.saturating_duration_since(Instant::now());
         if self.line.account.idle {
             at_most = at_most.min(self.line.account.idle_renew);
         }
-        if let Some(at_ms) = self.line.next_retry_ms()? {
+        if let Some(at_ms) = next_retry_ms {
             let left = u64::try_from(at_ms - self.line.clock.now_ms()).unwrap_or(0);
             at_most = at_most.min(Duration::from_millis(left));
         }
-        Ok(at_most.max(Duration::from_millis(50)))
+        at_most.max(Duration::from_millis(50))
     }
 
-    fn retry_is_due(&self) -> Result<bool> {
-        let now = self.line.clock.now_ms();
-        Ok(self.line.next_retry_ms()?.is_some_and(|at_ms| at_ms <= now))
+    fn warn(&self, text: String) {
+        let text = format!("{}: {text}", self.line.name);
+        self.line.log.say(&Event::Warning { text });
     }
 
     fn lost(&self, error: &Error, wait: Duration) {
@@ -217,14 +243,22 @@ impl Served {
         self.status.change(&self.line.name, |status| status.state = state.into());
     }
 
-    fn succeeded(&self) {
+    /// The account was looked through, but for what is wrong with single mailboxes.
+    fn succeeded(&self, trouble: Option<String>) {
         let now = rfc3339(self.line.clock.now_ms());
         self.status.change(&self.line.name, |status| {
             status.state = "waiting".into();
             status.last_success = Some(now);
-            status.error = None;
+            status.error = trouble;
         });
     }
+}
+
+/// What was told of the watched mailboxes and is not told again.
+#[derive(Default)]
+struct Told {
+    missing: HashSet<MailboxName>,
+    unnamed: HashSet<String>,
 }
 
 /// An account's open mailboxes.
@@ -232,8 +266,11 @@ struct Open {
     mailboxes: Box<dyn Mailboxes>,
     watched: Vec<MailboxName>,
     known: HashSet<MailboxName>,
-    /// Watched mailboxes whose absence was told.
-    missing: HashSet<MailboxName>,
+    told: Told,
+    /// What is wrong with single mailboxes, as it was told.
+    troubles: BTreeMap<MailboxName, String>,
+    /// When the next held message is due.
+    next_retry_ms: Option<i64>,
 }
 
 impl Open {
@@ -245,30 +282,50 @@ impl Open {
         }
         let tally = served.line.retry_held(self.mailboxes.as_mut(), &mut self.known).await?;
         served.status.add(&served.line.name, tally);
-        served.succeeded();
-        Ok(())
+        self.rest(served)
     }
 
     /// Looks through the mailbox that is waited on.
     async fn look_first(&mut self, served: &Served) -> Result<()> {
         let first = self.watched[0].clone();
         self.pass(served, &first).await?;
-        served.succeeded();
+        self.rest(served)
+    }
+
+    fn rest(&mut self, served: &Served) -> Result<()> {
+        self.next_retry_ms = served.line.next_retry_ms()?;
+        served.succeeded(self.troubles.values().next().cloned());
         Ok(())
     }
 
+    /// Looks through one mailbox. Trouble with it alone is told once and keeps no other waiting.
     async fn pass(&mut self, served: &Served, mailbox: &MailboxName) -> Result<()> {
         let more = || !served.stop.is_cancelled();
         let mailboxes = self.mailboxes.as_mut();
-        let tally = served.line.pass(mailboxes, mailbox, &mut self.known, more).await?;
-        served.status.add(&served.line.name, tally);
+        match served.line.pass(mailboxes, mailbox, &mut self.known, more).await {
+            Ok(tally) => {
+                self.troubles.remove(mailbox);
+                served.status.add(&served.line.name, tally);
+            }
+            Err(error) if ends_session(self.mailboxes.as_ref()) => return Err(error),
+            Err(error) if served.line.store.is_broken() => return Err(error),
+            Err(error) => {
+                let text = error.to_string();
+                let told = self.troubles.insert(mailbox.clone(), text.clone());
+                if told.as_ref() != Some(&text) {
+                    served.line.log.say(&Event::Warning { text });
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Waits for news in the first watched mailbox.
-    async fn wait(&mut self, at_most: Duration) -> Result<Woke> {
+    /// Waits for news in the first watched mailbox: something above `seen`.
+    async fn wait(&mut self, seen: Uid, at_most: Duration) -> Result<Woke> {
         self.mailboxes.select(&self.watched[0]).await?;
-        self.mailboxes.wait(Uid(u32::MAX), at_most).await
+        // What cannot be looked through now is not news each time it is waited on.
+        let stuck = self.troubles.contains_key(&self.watched[0]);
+        self.mailboxes.wait(if stuck { Uid(u32::MAX) } else { seen }, at_most).await
     }
 }
 

@@ -24,6 +24,9 @@ pub use status::{AccountStatus, Snapshot, Status};
 /// How long accounts may take to end in order before they are dropped, which loses nothing.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// How often old decisions are forgotten.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 /// Decided messages that are remembered for `explain`.
 const HISTORY: usize = 100_000;
 
@@ -86,10 +89,19 @@ impl Engine {
         }
         let result = self.wait(&mut tasks, until, &stop).await;
         socket.close();
-        self.store.prune(HISTORY)?;
         let (settled, held) = self.status.totals();
         self.log.say(&Event::Stopped { settled, held });
         result
+    }
+
+    /// Forgets the oldest decisions, aside from the mail.
+    fn prune(&self) {
+        let (store, log) = (self.store.clone(), self.log.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.prune(HISTORY) {
+                log.say(&Event::Warning { text: error.to_string() });
+            }
+        });
     }
 
     fn tell_start(&self) {
@@ -125,12 +137,18 @@ impl Engine {
         stop: &CancellationToken,
     ) -> Result<()> {
         let mut result = Ok(());
+        let mut hourly = tokio::time::interval(HOUR);
         loop {
             tokio::select! {
+                _ = hourly.tick() => self.prune(),
                 ended = tasks.join_next() => match ended {
                     Some(ended) => {
                         let ended = ended.or_later(|| "serve an account".into()).flatten();
                         result = result.and(ended);
+                        if self.store.is_broken() {
+                            // Nothing can be promised any more. Whoever started us does so again.
+                            break;
+                        }
                     }
                     None if until == Until::Settled => return result,
                     None => {
@@ -145,6 +163,6 @@ impl Engine {
         if tokio::time::timeout(GRACE, rest).await.is_err() {
             tasks.abort_all();
         }
-        Ok(())
+        result
     }
 }

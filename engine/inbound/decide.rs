@@ -7,16 +7,21 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Broken, Line, Opened, fetch_each, record};
-use crate::error::{Error, Result, Retry};
-use crate::mail::{MailboxName, Message, Uid};
-use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Message, Uid, UidValidity};
+use crate::mailbox::{Extent, Fetched, Mailboxes};
+use crate::perform::Again;
 use crate::pipeline::{Action, Decision, Direction, Input, Memory, Outcome, Verdict};
-use crate::store::{Change, MessageRecord, Store, StoreMemory};
+use crate::store::{Change, MessageRecord, State, Store, StoreMemory};
 
 /// Bytes of bodies that are in memory at a time; a single larger message still goes.
 const BODY_BYTES: u64 = 32 << 20;
+
+/// How long a round may take before it is cut.
+const ROUND: Duration = Duration::from_secs(20);
 
 /// A decided batch, nothing of it stored yet.
 pub(super) struct Decided {
@@ -34,11 +39,11 @@ pub(super) struct Item {
     pub(super) input: Arc<Input>,
     /// Why it cannot be decided, e.g. it is too large for its body to be fetched, and whether
     /// trying again may help.
-    pub(super) refused: Option<(String, Retry)>,
+    pub(super) refused: Option<(String, Again)>,
 }
 
-/// What a round gave for one message.
-type Round = Vec<(Item, Option<(Decision, Retry)>)>;
+/// What a round gave for each message; `None` asks for its body.
+type Round = Vec<Option<(Decision, Again)>>;
 
 impl Line {
     /// Decides messages of the selected mailbox.
@@ -53,18 +58,19 @@ impl Line {
         items.extend(broken.into_iter().map(|broken| self.broken_item(open.mailbox, &broken)));
         items.sort_by_key(|item| item.input.uid);
         let mut cut_after = None;
-        let mut round = self.round(items.clone()).await?;
-        while round.iter().any(|(_, decided)| decided.is_none()) {
-            let needy: Vec<Uid> = round
-                .iter()
-                .filter(|(_, decided)| decided.is_none())
-                .map(|(item, _)| item.input.uid)
-                .collect();
+        loop {
+            let (back, round) = self.round(items).await?;
+            items = back;
+            if round.len() < items.len() {
+                cut_after = cut_at(&mut items, round.len());
+            }
+            let needy = needy(&items, &round);
+            if needy.is_empty() {
+                return self.conclude(open.selected.uidvalidity, items, round, cut_after).await;
+            }
             cut_after = cut(&mut items, &needy).or(cut_after);
             self.fetch_bodies(open.mailboxes, &mut items, &needy).await?;
-            round = self.round(items.clone()).await?;
         }
-        self.conclude(&open.selected, round, cut_after)
     }
 
     fn item(&self, mailbox: &MailboxName, fetched: Fetched) -> Item {
@@ -87,45 +93,60 @@ impl Line {
     fn broken_item(&self, mailbox: &MailboxName, (uid, error): &Broken) -> Item {
         let (flags, bytes) = (Vec::new(), Vec::new());
         let nothing = Fetched { uid: *uid, flags, received_ms: None, size: 0, bytes };
-        Item { refused: Some((error.to_string(), error.retry())), ..self.item(mailbox, nothing) }
+        Item { refused: Some((error.to_string(), error.into())), ..self.item(mailbox, nothing) }
     }
 
-    /// One round over all messages, off the network threads.
-    async fn round(&self, items: Vec<Item>) -> Result<Round> {
-        let line = self.clone();
-        tokio::task::spawn_blocking(move || {
+    /// One round over the messages, off the network threads, in UID order. It ends early when it
+    /// has taken long, so that the server hears of us before it loses patience.
+    async fn round(&self, items: Vec<Item>) -> Result<(Vec<Item>, Round)> {
+        self.off_network(move |line| {
+            let started = Instant::now();
             let memory = Arc::new(Overlay::new(&line.store));
-            let round = items.into_iter().map(|item| line.decide_one(item, &memory)).collect();
+            let mut round = Vec::with_capacity(items.len());
+            for item in &items {
+                round.push(line.decide_one(item, &memory));
+                if started.elapsed() > ROUND {
+                    break;
+                }
+            }
             // A store that could not be read is no memory that was empty: nothing was decided.
-            memory.store.trouble().map_or(Ok(round), Err)
+            memory.store.trouble().map_or(Ok((items, round)), Err)
         })
         .await
-        .map_err(|why| Error::temporary(format!("decide mail of account {}", self.name), why))?
     }
 
-    fn decide_one(&self, item: Item, memory: &Arc<Overlay>) -> (Item, Option<(Decision, Retry)>) {
-        if let Some((reason, retry)) = &item.refused {
-            let decided = (self.refusal(reason), *retry);
-            return (item, Some(decided));
+    /// Runs what computes or reads the store where it keeps nobody waiting.
+    pub(super) async fn off_network<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Line) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let line = self.clone();
+        tokio::task::spawn_blocking(move || work(&line))
+            .await
+            .map_err(|why| Error::temporary(format!("decide mail of account {}", self.name), why))?
+    }
+
+    fn decide_one(&self, item: &Item, memory: &Arc<Overlay>) -> Option<(Decision, Again)> {
+        if let Some((reason, again)) = &item.refused {
+            return Some((self.refusal(reason), *again));
         }
         let decide = || self.generation.decide(&self.pipeline, item.input.clone(), memory.clone());
-        let decided = match catch_unwind(AssertUnwindSafe(decide)) {
+        match catch_unwind(AssertUnwindSafe(decide)) {
             Ok(Some(Outcome::NeedBody)) => None,
             Ok(Some(Outcome::Decided { decision, retry })) => {
                 memory.remember(&decision);
-                Some((decision, if retry { Retry::Later } else { Retry::Never }))
+                Some((decision, if retry { Again::FiveTimes } else { Again::Person }))
             }
-            Ok(None) => Some((self.refusal("its pipeline is gone"), Retry::Never)),
-            Err(_) => Some((
-                self.refusal("a fault of mailmill itself while deciding; please report it"),
-                Retry::Never,
-            )),
-        };
-        (item, decided)
+            Ok(None) => Some((self.refusal("its pipeline is gone"), Again::Person)),
+            Err(_) => {
+                let why = "a fault of mailmill itself while deciding; please report it";
+                Some((self.refusal(why), Again::Person))
+            }
+        }
     }
 
     /// A decision to hold that no step made.
-    fn refusal(&self, reason: &str) -> Decision {
+    pub(super) fn refusal(&self, reason: &str) -> Decision {
         let action = Action::Hold { reason: reason.to_owned() };
         Decision {
             generation: self.generation.number,
@@ -153,7 +174,7 @@ impl Line {
                 let reason = format!(
                     "a rule reads its body, which with {size} bytes is over max_size = {most}"
                 );
-                item.refused = Some((reason, Retry::Never));
+                item.refused = Some((reason, Again::Person));
             } else {
                 wanted.push(item.input.uid);
             }
@@ -162,7 +183,7 @@ impl Line {
         for (uid, error) in &broken {
             let item = items.iter_mut().find(|item| item.input.uid == *uid);
             if let Some(item) = item {
-                item.refused = Some((error.to_string(), error.retry()));
+                item.refused = Some((error.to_string(), error.into()));
             }
         }
         let mut bodies: HashMap<Uid, Vec<u8>> =
@@ -179,23 +200,41 @@ impl Line {
         Ok(())
     }
 
-    fn conclude(
+    /// Makes records of decisions.
+    async fn conclude(
         &self,
-        selected: &Selected,
+        uidvalidity: UidValidity,
+        items: Vec<Item>,
         round: Round,
         cut_after: Option<Uid>,
     ) -> Result<Decided> {
-        let mut records = Vec::with_capacity(round.len());
-        let mut states = Vec::new();
-        for (item, decided) in round {
-            let Some((decision, retry)) = decided else { continue };
-            if decision.verdict != Verdict::Hold {
-                states.extend(record::states(&self.name, &decision));
+        self.off_network(move |line| {
+            let mut records = Vec::with_capacity(round.len());
+            let mut states = Vec::new();
+            for (item, decided) in items.iter().zip(round) {
+                let Some((decision, again)) = decided else { continue };
+                let record = line.record(uidvalidity, item, decision, again)?;
+                if record.state != State::Held {
+                    states.extend(record::states(&line.name, &record.decision));
+                }
+                records.push(record);
             }
-            records.push(self.record(selected.uidvalidity, &item.input, decision, retry)?);
-        }
-        Ok(Decided { records, states, cut_after })
+            Ok(Decided { records, states, cut_after })
+        })
+        .await
     }
+}
+
+/// The messages whose bodies the round asked for.
+fn needy(items: &[Item], round: &Round) -> Vec<Uid> {
+    let asked = items.iter().zip(round).filter(|(_, decided)| decided.is_none());
+    asked.map(|(item, _)| item.input.uid).collect()
+}
+
+/// Cuts the batch after this many messages.
+fn cut_at(items: &mut Vec<Item>, keep: usize) -> Option<Uid> {
+    items.truncate(keep);
+    items.last().map(|item| item.input.uid)
 }
 
 /// Cuts the batch where the bodies of `needy` come to more than may be in memory.
@@ -212,8 +251,7 @@ fn cut(items: &mut Vec<Item>, needy: &[Uid]) -> Option<Uid> {
     if keep == items.len() {
         return None;
     }
-    items.truncate(keep);
-    items.last().map(|item| item.input.uid)
+    cut_at(items, keep)
 }
 
 /// The store's memory with what the messages before in this batch wrote.

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{Account, Config};
-use crate::error::{Error, Result, Retry};
-use crate::mail::{MailboxName, Uid};
-use crate::mailbox::{Extent, Fetched, Mailboxes, Selected};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Uid, UidValidity};
+use crate::mailbox::{Extent, Fetched, Mailboxes, Selected, ends_session};
 use crate::maillog::{Event, Maillog};
 use crate::perform::{Batch, Doubt, Site};
 use crate::pipeline::Generation;
@@ -26,6 +26,9 @@ pub use record::{clause, did};
 
 /// Messages of one batch.
 const BATCH: usize = 500;
+
+/// How long a held message waits whose mailbox cannot be selected, in milliseconds.
+const PUT_OFF_MS: i64 = 5 * 60 * 1000;
 
 /// Everything the line of one account needs.
 #[derive(Clone)]
@@ -73,14 +76,14 @@ impl Line {
         let selected = mailboxes.select(mailbox).await?;
         let uidvalidity = selected.uidvalidity;
         let mut open = Opened { mailboxes, mailbox, selected, known };
-        let mut above = self.cursor(&open)?;
+        let mut above = self.cursor(mailbox, uidvalidity).await?;
         let mut tally = Tally::default();
         while more() {
             let uids = open.mailboxes.uids_above(above, BATCH).await?;
             let Some(last) = uids.last().copied() else { break };
             let news = self.without_own(&open, &uids)?;
             let (fetched, broken) = fetch_each(open.mailboxes, &news, Extent::Headers).await?;
-            let fetched = self.without_known(&open, fetched)?;
+            let fetched = self.without_known(mailbox.clone(), uidvalidity, fetched).await?;
             let decided = self.decide(&mut open, fetched, broken).await?;
             above = decided.cut_after.unwrap_or(last);
             let records = self.carry_out(&mut open, decided).await?;
@@ -101,7 +104,8 @@ impl Line {
     ) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, records) in by_mailbox(self.store.unsettled(&self.name)?) {
-            let Some(selected) = self.select(mailboxes, &mailbox, &records).await? else {
+            let Some(selected) = self.select(mailboxes, &mailbox, &records, &mut tally).await?
+            else {
                 continue;
             };
             let (current, void): (Vec<_>, Vec<_>) = records
@@ -126,12 +130,18 @@ impl Line {
     ) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, held) in by_mailbox(self.due()?) {
-            let Some(selected) = self.select(mailboxes, &mailbox, &held).await? else { continue };
-            let current = held.iter().filter(|held| held.key.uidvalidity == selected.uidvalidity);
+            let Some(selected) = self.select(mailboxes, &mailbox, &held, &mut tally).await? else {
+                continue;
+            };
+            let uidvalidity = selected.uidvalidity;
+            let current = held.iter().filter(|held| held.key.uidvalidity == uidvalidity);
             let uids: Vec<Uid> = current.map(|held| held.key.uid).collect();
             let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
             let (fetched, broken) = fetch_each(open.mailboxes, &uids, Extent::Headers).await?;
-            self.store.write(record::gone(&held, &fetched, &broken)).await?;
+            let fetched_uids = fetched.iter().map(|message| message.uid);
+            let there: Vec<Uid> = fetched_uids.chain(broken.iter().map(|(uid, _)| *uid)).collect();
+            let gone = record::gone(held, uidvalidity, &there);
+            self.settle(&mailbox, gone, None, &mut tally).await?;
             let decided = self.decide(&mut open, fetched, broken).await?;
             let records = self.carry_out(&mut open, decided).await?;
             self.settle(&mailbox, records, None, &mut tally).await?;
@@ -180,23 +190,41 @@ impl Line {
             .min())
     }
 
-    /// Selects the mailbox of these records; where it is gone for good, so are they.
+    /// Selects the mailbox of these records. Where it is gone, so are they; where it cannot be
+    /// selected for another reason, they wait.
     async fn select(
         &self,
         mailboxes: &mut dyn Mailboxes,
         mailbox: &MailboxName,
         records: &[MessageRecord],
+        tally: &mut Tally,
     ) -> Result<Option<Selected>> {
-        match mailboxes.select(mailbox).await {
-            Ok(selected) => Ok(Some(selected)),
-            Err(error) if error.retry() == Retry::Never => {
-                let text = format!("{}: {error}; what was open there is void", self.name);
-                self.log.say(&Event::Warning { text });
-                self.store.write(record::gone(records, &[], &[])).await?;
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        let error = match mailboxes.select(mailbox).await {
+            Ok(selected) => return Ok(Some(selected)),
+            Err(error) => error,
+        };
+        if ends_session(mailboxes) {
+            return Err(error);
         }
+        let records = match mailboxes.exists(mailbox).await {
+            Ok(false) => record::void(records.to_vec()),
+            Ok(true) | Err(_) => self.put_off(records),
+        };
+        let text = format!("{}: {error}; {} messages there wait", self.name, records.len());
+        self.log.say(&Event::Warning { text });
+        self.settle(mailbox, records, None, tally).await?;
+        Ok(None)
+    }
+
+    /// Held records are tried again a little later; open plans at the next connection.
+    fn put_off(&self, records: &[MessageRecord]) -> Vec<MessageRecord> {
+        let later = self.clock.now_ms() + PUT_OFF_MS;
+        let mut records = records.to_vec();
+        records.retain(|record| record.state == State::Held);
+        for hold in records.iter_mut().filter_map(|record| record.hold.as_mut()) {
+            hold.retry_at_ms = Some(later);
+        }
+        records
     }
 
     fn due(&self) -> Result<Vec<MessageRecord>> {
@@ -218,12 +246,25 @@ impl Line {
         }
     }
 
-    /// Where the last pass ended; the start where UIDVALIDITY is new.
-    fn cursor(&self, open: &Opened<'_>) -> Result<Uid> {
-        match self.store.cursor(&self.name, open.mailbox)? {
-            Some(cursor) if cursor.uidvalidity == open.selected.uidvalidity => Ok(cursor.uid),
+    /// The highest UID of a mailbox that was passed, whatever its UIDVALIDITY.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn passed(&self, mailbox: &MailboxName) -> Result<Uid> {
+        Ok(self.store.cursor(&self.name, mailbox)?.map_or(Uid(0), |cursor| cursor.uid))
+    }
+
+    /// Where the last pass ended; the start where UIDVALIDITY is new, which is written down.
+    async fn cursor(&self, mailbox: &MailboxName, uidvalidity: UidValidity) -> Result<Uid> {
+        match self.store.cursor(&self.name, mailbox)? {
+            Some(cursor) if cursor.uidvalidity == uidvalidity => Ok(cursor.uid),
             Some(_) => {
-                let (account, mailbox) = (self.name.clone(), open.mailbox.clone());
+                let (account, mailbox) = (self.name.clone(), mailbox.clone());
+                let cursor = Cursor { uidvalidity, uid: Uid(0) };
+                let (to, from) = (account.clone(), mailbox.clone());
+                self.store
+                    .write(vec![Change::Cursor { account: to, mailbox: from, cursor }])
+                    .await?;
                 self.log.say(&Event::Renumbered { account, mailbox });
                 Ok(Uid(0))
             }
@@ -269,7 +310,8 @@ impl Line {
         for record in &records {
             match record.state {
                 State::Held => tally.held += 1,
-                _ => tally.settled += 1,
+                State::Settled => tally.settled += 1,
+                State::Planned | State::Released | State::Void => {}
             }
             record::tell(&self.log, record);
         }
@@ -286,14 +328,22 @@ impl Line {
 
     /// Without the messages that were decided before, under this key or, after a new UIDVALIDITY or
     /// a move whose target UID was not told, under another.
-    fn without_known(&self, open: &Opened<'_>, fetched: Vec<Fetched>) -> Result<Vec<Fetched>> {
-        let mut news = Vec::with_capacity(fetched.len());
-        for message in fetched {
-            if !self.recognises(open.mailbox, open.selected.uidvalidity, &message)? {
-                news.push(message);
+    async fn without_known(
+        &self,
+        mailbox: MailboxName,
+        uidvalidity: UidValidity,
+        fetched: Vec<Fetched>,
+    ) -> Result<Vec<Fetched>> {
+        self.off_network(move |line| {
+            let mut news = Vec::with_capacity(fetched.len());
+            for message in fetched {
+                if !line.recognises(&mailbox, uidvalidity, &message)? {
+                    news.push(message);
+                }
             }
-        }
-        Ok(news)
+            Ok(news)
+        })
+        .await
     }
 }
 
@@ -332,18 +382,7 @@ async fn fetch_each(
             Err(error) => broken.push((*uid, error)),
         }
     }
-    match broken.pop() {
-        // Nothing at all can be had: that is the server's trouble, not a message's.
-        Some((_, error)) if fetched.is_empty() && !broken.is_empty() => Err(error),
-        last => {
-            broken.extend(last);
-            Ok((fetched, broken))
-        }
-    }
-}
-
-fn ends_session(mailboxes: &dyn Mailboxes) -> bool {
-    !mailboxes.is_usable() || mailboxes.back_off().is_some()
+    Ok((fetched, broken))
 }
 
 fn by_mailbox(records: Vec<MessageRecord>) -> BTreeMap<MailboxName, Vec<MessageRecord>> {

@@ -4,13 +4,14 @@
 //! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move
 //! or copy of our own into a watched mailbox on a server that does not tell the new UID.
 
-use super::Line;
+use super::{Line, record};
+use crate::config::Target;
 use crate::error::Result;
 use crate::mail::{MailboxName, Message, MessageKey, UidValidity};
 use crate::mailbox::Fetched;
 use crate::perform::UID_NOT_TOLD;
 use crate::pipeline::Action;
-use crate::store::{MessageRecord, State};
+use crate::store::{Mark, MessageRecord, State};
 
 /// How long after our own move a message of unknown UID is taken for it, in milliseconds.
 const OWN_MOVE_MS: i64 = 60 * 60 * 1000;
@@ -32,16 +33,27 @@ impl Line {
         if self.store.of_key(&key)?.is_some_and(|record| record.state != State::Void) {
             return Ok(true);
         }
-        let Some(id) = Message::from_headers(message.bytes.clone()).message_id() else {
-            return Ok(false);
-        };
+        let id = record::identity(&Message::from_headers(message.bytes.clone()));
         let now = self.clock.now_ms();
         Ok(self.store.of_message_id(&id)?.iter().any(|record| {
-            record.key.account == self.name
-                && record.size == message.size
-                && record.state != State::Void
-                && (renumbered(record, &key) || moved_here(record, mailbox, now))
+            let here = record.key.account == self.name && record.size == message.size;
+            here && (renumbered(record, &key) || moved_here(record, mailbox, now))
+                || self.delivered_here(record, mailbox, now)
         }))
+    }
+
+    /// Our own delivery into this mailbox, not long ago, whose UID was not told. Its size may be
+    /// another, because deliveries carry header changes.
+    fn delivered_here(&self, record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+        record.marks.iter().any(|mark| {
+            let said = record.decision.actions.get(mark.action).map(|said| &said.action);
+            let Some(Action::DeliverTo { target }) = said else { return false };
+            matches!(
+                self.config.targets.get(target),
+                Some(Target::Account { account, mailbox })
+                    if **account == *self.name && mailbox == here
+            ) && is_recent_and_untold(mark, now_ms)
+        })
     }
 }
 
@@ -51,7 +63,10 @@ fn renumbered(record: &MessageRecord, key: &MessageKey) -> bool {
         record.decision.actions.iter().any(
             |said| matches!(&said.action, Action::MoveTo { mailbox } if *mailbox != key.mailbox),
         );
-    record.key.mailbox == key.mailbox && record.key.uidvalidity != key.uidvalidity && !moved
+    matches!(record.state, State::Settled | State::Released)
+        && record.key.mailbox == key.mailbox
+        && record.key.uidvalidity != key.uidvalidity
+        && !moved
 }
 
 /// Our own move or copy into this mailbox, not long ago, whose UID was not told.
@@ -61,8 +76,11 @@ fn moved_here(record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
             Some(Action::MoveTo { mailbox } | Action::CopyTo { mailbox }) => Some(mailbox),
             _ => None,
         };
-        target == Some(here)
-            && now_ms - mark.at_ms < OWN_MOVE_MS
-            && mark.note.as_deref().is_some_and(|note| note.ends_with(UID_NOT_TOLD))
+        target == Some(here) && is_recent_and_untold(mark, now_ms)
     })
+}
+
+fn is_recent_and_untold(mark: &Mark, now_ms: i64) -> bool {
+    now_ms - mark.at_ms < OWN_MOVE_MS
+        && mark.note.as_deref().is_some_and(|note| note.ends_with(UID_NOT_TOLD))
 }

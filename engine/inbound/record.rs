@@ -1,56 +1,53 @@
 //! From a decision to its record, and from a record to what is told.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Broken, Line};
+use super::Line;
+use super::decide::Item;
 use crate::clock::rfc3339;
 use crate::config::After;
-use crate::error::{Result, Retry};
-use crate::mail::{MessageKey, UidValidity};
-use crate::mailbox::Fetched;
+use crate::error::Result;
+use crate::mail::{Message, MessageKey, Uid, UidValidity};
 use crate::maillog::{Event, Maillog};
-use crate::pipeline::{Action, Decision, Input, Recorded, StepOutcome, Verdict};
-use crate::store::{Change, Hold, MarkOutcome, MessageRecord, State};
+use crate::perform::{Again, FINGERPRINT, hold};
+use crate::pipeline::{Action, Decision, Recorded, StepOutcome, Verdict};
+use crate::store::{Change, Hold, Mark, MarkOutcome, MessageRecord, State};
 
-/// Pauses before a failed step with `on_error = "retry"` is tried again; after the last the message
-/// waits for a person.
-const PAUSES: [Duration; 5] = [
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(15 * 60),
-    Duration::from_secs(60 * 60),
-    Duration::from_secs(4 * 60 * 60),
-];
+/// The most characters of a sender that a record keeps.
+const MOST_FROM: usize = 200;
+
+/// The most bytes of a Message-ID that a record keeps; a longer one is treated as none.
+const MOST_ID: usize = 500;
+
+/// The most bytes of a record when it is planned: marks have room to come.
+const MOST_PLAN: usize = 64 << 10;
 
 impl Line {
-    /// The record of a decision; that of a message held before is replaced.
+    /// The record of a decision. That of a message which was held before, or whose plan a new
+    /// UIDVALIDITY cut short, is replaced; what was done of it stays done.
     pub(super) fn record(
         &self,
         uidvalidity: UidValidity,
-        input: &Input,
+        item: &Item,
         decision: Decision,
-        retry: Retry,
+        again: Again,
     ) -> Result<MessageRecord> {
+        let input = &item.input;
         let key = MessageKey {
             account: self.name.clone(),
             mailbox: input.mailbox.clone(),
             uidvalidity,
             uid: input.uid,
         };
-        let held = self.store.of_key(&key)?.filter(|record| record.state == State::Held);
-        let attempts = held.as_ref().and_then(|record| Some(record.hold.as_ref()?.attempts));
-        let id = match &held {
-            Some(record) => record.id,
-            None => self.store.next_id()?,
-        };
-        let message = &input.message;
         let mut record = MessageRecord {
-            id,
+            id: 0,
             key,
-            message_id: message.message_id(),
-            subject: message.subject().chars().take(200).collect(),
-            from: message.from().first().map(ToString::to_string).unwrap_or_default(),
+            message_id: Some(identity(&input.message)),
+            subject: cut(&input.message.subject(), 200),
+            from: cut(
+                &input.message.from().first().map(ToString::to_string).unwrap_or_default(),
+                MOST_FROM,
+            ),
             size: input.size,
             received_ms: input.received_ms,
             decided_ms: input.now_ms,
@@ -59,26 +56,47 @@ impl Line {
             marks: Vec::new(),
             hold: None,
         };
-        self.hold(&mut record, retry, attempts.map_or(0, |attempts| attempts + 1));
+        match self.before(&record)? {
+            Some(before) => take_over(&mut record, before, item),
+            None => record.id = self.store.next_id()?,
+        }
+        self.limit(&mut record);
+        if record.decision.verdict == Verdict::Hold {
+            let (reason, now) = (reason(&record.decision), self.clock.now_ms());
+            hold(&mut record, &reason, again, now);
+        }
         self.after(&mut record);
         Ok(record)
     }
 
-    /// Holds the record where its decision says so.
-    fn hold(&self, record: &mut MessageRecord, retry: Retry, attempts: u32) {
-        if record.decision.verdict != Verdict::Hold {
-            return;
+    /// The record that this one replaces: held under the same key, or under an earlier UIDVALIDITY.
+    fn before(&self, record: &MessageRecord) -> Result<Option<MessageRecord>> {
+        let same = self.store.of_key(&record.key)?;
+        if let Some(held) = same.filter(|same| same.state == State::Held) {
+            return Ok(Some(held));
         }
-        let now = self.clock.now_ms();
-        let pause = PAUSES.get(attempts as usize).filter(|_| retry == Retry::Later);
-        record.state = State::Held;
-        record.hold = Some(Hold {
-            reason: reason(&record.decision),
-            since_ms: now,
-            attempts,
-            retry_at_ms: pause
-                .map(|pause| now + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)),
-        });
+        let Some(id) = &record.message_id else { return Ok(None) };
+        let alike = self.store.of_message_id(id)?;
+        Ok(alike.into_iter().find(|other| {
+            matches!(other.state, State::Held | State::Void)
+                && other.key.account == record.key.account
+                && other.key.mailbox == record.key.mailbox
+                && other.key.uidvalidity != record.key.uidvalidity
+                && other.size == record.size
+        }))
+    }
+
+    /// A decision that is too large to be kept holds its message.
+    fn limit(&self, record: &mut MessageRecord) {
+        for step in &mut record.decision.steps {
+            step.error = step.error.take().map(|error| cut(&error, 1_000));
+        }
+        let size = serde_json::to_vec(record).map_or(usize::MAX, |json| json.len());
+        if size > MOST_PLAN {
+            let why = format!("what the rules say of it has {size} bytes, more than {MOST_PLAN}");
+            record.marks.clear();
+            record.decision = self.refusal(&why);
+        }
     }
 
     /// Adds the move that `after` asks for, where no rule moved the message.
@@ -94,6 +112,45 @@ impl Line {
             decision.actions.push(Recorded { action, step: "after".into(), at: None });
         }
     }
+}
+
+/// Makes a record the successor of an earlier one of the same message.
+fn take_over(record: &mut MessageRecord, before: MessageRecord, item: &Item) {
+    record.id = before.id;
+    record.hold = before.hold.map(|hold| Hold { attempts: hold.attempts + 1, ..hold });
+    if item.refused.is_some() && record.size == 0 {
+        // It cannot be had now; what is known of it from then is all there is.
+        record.message_id = before.message_id;
+        (record.subject, record.from) = (before.subject, before.from);
+        (record.size, record.received_ms) = (before.size, before.received_ms);
+    }
+    let mut done: Vec<_> = before.marks;
+    done.retain(|mark| mark.outcome == MarkOutcome::Done);
+    for (action, said) in record.decision.actions.iter().enumerate() {
+        let same = done.iter().position(|mark| {
+            before.decision.actions.get(mark.action).map(|said| &said.action) == Some(&said.action)
+        });
+        if let Some(at) = same {
+            record.marks.push(Mark { action, ..done.remove(at) });
+        }
+    }
+}
+
+/// By what a message is known: its Message-ID, else a hash of the fields that
+/// hardly two messages share.
+pub(super) fn identity(message: &Message) -> String {
+    use sha2::Digest;
+    if let Some(id) = message.message_id().filter(|id| id.len() <= MOST_ID) {
+        return id;
+    }
+    let fields = ["Date", "From", "To", "Subject", "Received"].map(|name| message.headers(name));
+    let digest = sha2::Sha256::digest(format!("{fields:?}").as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{FINGERPRINT}{hex}")
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
 }
 
 /// Why a decision holds its message.
@@ -156,18 +213,15 @@ pub(super) fn void(mut records: Vec<MessageRecord>) -> Vec<MessageRecord> {
 }
 
 /// The held records whose message is no longer in its mailbox: nothing is left to decide.
-pub(super) fn gone(held: &[MessageRecord], fetched: &[Fetched], broken: &[Broken]) -> Vec<Change> {
-    let there = |uid| {
-        fetched.iter().any(|message| message.uid == uid)
-            || broken.iter().any(|(broken, _)| *broken == uid)
-    };
-    held.iter()
-        .filter(|record| !there(record.key.uid))
-        .map(|record| {
-            let gone = MessageRecord { state: State::Void, hold: None, ..record.clone() };
-            Change::Record(Box::new(gone))
-        })
-        .collect()
+pub(super) fn gone(
+    held: Vec<MessageRecord>,
+    uidvalidity: UidValidity,
+    there: &[Uid],
+) -> Vec<MessageRecord> {
+    let gone = held
+        .into_iter()
+        .filter(|record| record.key.uidvalidity != uidvalidity || !there.contains(&record.key.uid));
+    void(gone.collect())
 }
 
 /// Tells the lines that steps wrote for the log.
@@ -194,6 +248,10 @@ pub(super) fn tell(log: &Maillog, record: &MessageRecord) {
             generation,
             digest,
         }),
+        (State::Void, _) => {
+            let text = format!("#{id} {key}: the message is no longer there under this key");
+            log.say(&Event::Warning { text });
+        }
         (State::Settled, _) => {
             let did = did(record);
             log.say(&Event::Done { id, key, subject, did, generation, digest });

@@ -21,6 +21,7 @@ mod encode;
 mod field;
 mod html;
 mod id;
+mod inert;
 mod kind;
 mod parameter;
 mod protection;
@@ -31,5 +32,6 @@ mod word;
 
 pub use address::Address;
 pub use flag::Flag;
+pub use inert::inert;
 pub use key::{MailboxName, MessageKey, Uid, UidValidity};
 pub use message::{Attachment, Message, NeedBody};

@@ -114,6 +114,12 @@ pub struct Likeness {
     pub received_ms: Option<i64>,
 }
 
+/// Whether a failed call leaves nothing to do but to end the session: the connection cannot be used,
+/// or the server asked to be left alone.
+pub fn ends_session(mailboxes: &dyn Mailboxes) -> bool {
+    !mailboxes.is_usable() || mailboxes.back_off().is_some()
+}
+
 /// One account's mailboxes over one connection.
 ///
 /// `select` comes first; every call that names UIDs speaks of the selected mailbox. An error that

@@ -2,19 +2,28 @@
 //!
 //! A copy cannot be told from an earlier one by the server, so in doubt the target is searched.
 
-use super::{Batch, Doubt, Open, UID_NOT_TOLD, uids};
+use super::{Batch, Open, UID_NOT_TOLD, uids};
 use crate::error::Result;
 use crate::mail::MailboxName;
+use crate::mailbox::Landed;
 use crate::pipeline::Action;
 use crate::store::MarkOutcome;
 
 /// Performs every open copy.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (target, group) in batch.open_by(target) {
-        let group = match batch.doubt {
-            Doubt::None => group,
-            Doubt::Possible => without_found(batch, &target, group).await?,
-        };
+        let (doubtful, mut group): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|open| batch.in_doubt(*open));
+        for open in doubtful {
+            match batch.found_in(&target, open.record).await {
+                Ok(true) => {
+                    let note = format!("found in {target} after an interruption {UID_NOT_TOLD}");
+                    batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
+                }
+                Ok(false) => group.push(open),
+                Err(error) => batch.refuse(&[open], error).await?,
+            }
+        }
         if !group.is_empty() {
             copy(batch, &target, &group).await?;
         }
@@ -30,10 +39,10 @@ fn target(action: &Action) -> Option<MailboxName> {
 }
 
 async fn copy(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<()> {
-    let copied = match batch.ensure(target).await {
-        Ok(()) => batch.mailboxes.copy(&uids(group), target).await,
-        Err(error) => Err(error),
-    };
+    let mut copied = once(batch, target, group).await;
+    if copied.is_err() && batch.lost(target).await {
+        copied = once(batch, target, group).await;
+    }
     match copied {
         Ok(landed) => {
             let done = batch.landed(group, target, &landed);
@@ -43,22 +52,7 @@ async fn copy(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Re
     }
 }
 
-/// Marks what lies in the target already and gives back the rest.
-async fn without_found(
-    batch: &mut Batch<'_>,
-    target: &MailboxName,
-    group: Vec<Open>,
-) -> Result<Vec<Open>> {
-    let mut rest = Vec::new();
-    let mut done = Vec::new();
-    for open in group {
-        if batch.found_in(target, open.record).await? {
-            let note = format!("found in {target} after an interruption {UID_NOT_TOLD}");
-            done.push(open.done(MarkOutcome::Done, note));
-        } else {
-            rest.push(open);
-        }
-    }
-    batch.mark(done).await?;
-    Ok(rest)
+async fn once(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<Landed> {
+    batch.ensure(target).await?;
+    batch.mailboxes.copy(&uids(group), target).await
 }

@@ -6,20 +6,21 @@
 
 use std::path::Path;
 
-use super::{Batch, Done, Doubt, Open, delivery_name, likeness};
-use crate::config::Target;
+use super::{Batch, Done, Landing, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
+use crate::config::{Source, Target};
 use crate::error::{Error, Result};
-use crate::mail::{Flag, MailboxName, Message};
+use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
 use crate::mailbox::maildir::{self, Attempt, Delivered};
-use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes};
+use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes, crlf};
 use crate::pipeline::{Action, Recorded};
 use crate::store::MarkOutcome;
 
-/// Performs every open delivery, one message in memory at a time.
+/// Performs every open delivery, one message in memory at a time. A target that cannot be reached
+/// costs the messages that are to be delivered there, and no others.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (name, group) in batch.open_by(target) {
         let Some(target) = batch.site.config.targets.get(&name) else {
-            batch.refuse(&group, no_such_target(&name)).await?;
+            batch.hold(&group, &no_such_target(&name)).await?;
             continue;
         };
         match target {
@@ -53,23 +54,21 @@ async fn into_maildir(
     for open in group {
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let bytes = edited(batch, open, fetched.bytes);
-        let base = delivery_name(&batch.records[open.record].key, open.action);
+        let file = delivery_name(&batch.records[open.record].key, open.action);
+        let note = format!("delivered to {name} as {file}");
         let flags = carried(&fetched.flags);
-        let attempt = match batch.doubt {
-            Doubt::None => Attempt::First,
-            Doubt::Possible => Attempt::Again,
-        };
-        let (path, file, received) = (path.to_owned(), base.clone(), fetched.received_ms);
+        let attempt = if batch.in_doubt(open) { Attempt::Again } else { Attempt::First };
+        let (path, received) = (path.to_owned(), fetched.received_ms);
         let write = move || maildir::deliver(&path, &file, &bytes, &flags, received, attempt);
         let delivered = tokio::task::spawn_blocking(write)
             .await
-            .map_err(|why| Error::temporary(format!("deliver to {name}"), why))?;
+            .map_err(|why| Error::temporary(format!("deliver to {name}"), why))
+            .flatten();
         match delivered {
             Ok(Delivered::Now | Delivered::Before) => {
-                let note = format!("delivered to {name} as {base}");
                 batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
             }
-            Err(error) => batch.refuse(&[open], error).await?,
+            Err(error) => batch.hold(&[open], &error).await?,
         }
     }
     Ok(())
@@ -81,49 +80,125 @@ async fn into_account(
     mailbox: &MailboxName,
     group: Vec<Open>,
 ) -> Result<()> {
-    let config = batch.site.config;
-    let Some(account) = config.accounts.get(account) else {
-        return batch.refuse(&group, no_such_target(account)).await;
+    let mut there = match reach(batch.site, account, mailbox).await {
+        Ok(there) => there,
+        Err(error) => return batch.hold(&group, &error).await,
     };
-    let mut there = mailbox::open(account, &config.folder).await?;
+    for open in group {
+        let Some(fetched) = fetch(batch, open).await? else { continue };
+        let like = likeness(&batch.records[open.record]);
+        let letter = Letter {
+            bytes: as_kept(batch.site, account, edited(batch, open, fetched.bytes)),
+            flags: carried(&fetched.flags),
+            received_ms: fetched.received_ms,
+            message_id: like.message_id,
+        };
+        let put = match batch.in_doubt(open) {
+            true => put_once(there.as_mut(), mailbox, &letter).await,
+            false => put(there.as_mut(), mailbox, &letter).await,
+        };
+        match put {
+            Ok(uid) => {
+                let done = delivered(open, account, mailbox, uid);
+                batch.mark(vec![done]).await?;
+            }
+            Err(error) => batch.hold(&[open], &error).await?,
+        }
+    }
+    // All of it is there: how the connection ends says nothing about that.
+    let _ = there.close().await;
+    Ok(())
+}
+
+/// The bytes as the target account keeps them: an IMAP server has CRLF line ends.
+fn as_kept(site: Site<'_>, account: &str, bytes: Vec<u8>) -> Vec<u8> {
+    match site.config.accounts.get(account).map(|account| &account.source) {
+        Some(Source::Imap(_)) => crlf(&bytes).into_owned(),
+        _ => bytes,
+    }
+}
+
+/// What is put into another account's mailbox.
+struct Letter {
+    bytes: Vec<u8>,
+    flags: Vec<Flag>,
+    received_ms: Option<i64>,
+    message_id: Option<String>,
+}
+
+/// Opens the target account; its mailbox is made where it is missing.
+async fn reach(site: Site<'_>, account: &str, mailbox: &MailboxName) -> Result<Box<dyn Mailboxes>> {
+    let account = site.config.accounts.get(account).ok_or_else(|| no_such_target(account))?;
+    let mut there = mailbox::open(account, &site.config.folder).await?;
     if !there.exists(mailbox).await? {
         there.create(mailbox).await?;
     }
-    for open in group {
-        let Some(fetched) = fetch(batch, open).await? else { continue };
-        let bytes = edited(batch, open, fetched.bytes);
-        let like = Likeness { size: bytes.len() as u64, ..likeness(&batch.records[open.record]) };
-        let found = batch.doubt == Doubt::Possible && !there.find(mailbox, &like).await?.is_empty();
-        let note = match found {
-            true => format!("found in {}/{mailbox} after an interruption", account.name),
-            false => format!("delivered to {}/{mailbox}", account.name),
-        };
-        if !found {
-            let flags = carried(&fetched.flags);
-            append(there.as_mut(), mailbox, &bytes, &flags, fetched.received_ms).await?;
-        }
-        batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
-    }
-    there.close().await
+    Ok(there)
 }
 
-async fn append(
+/// Where a message landed, as far as the server tells.
+type Placed = Option<(UidValidity, Uid)>;
+
+async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) -> Result<Placed> {
+    there.append(mailbox, &letter.bytes, &letter.flags, letter.received_ms).await
+}
+
+/// Puts the letter there unless an earlier attempt did.
+async fn put_once(
     there: &mut dyn Mailboxes,
     mailbox: &MailboxName,
-    bytes: &[u8],
-    flags: &[Flag],
-    received_ms: Option<i64>,
-) -> Result<()> {
-    there.append(mailbox, bytes, flags, received_ms).await.map(|_| ())
+    letter: &Letter,
+) -> Result<Placed> {
+    let like = Likeness {
+        message_id: letter.message_id.clone(),
+        size: letter.bytes.len() as u64,
+        received_ms: letter.received_ms,
+    };
+    match there.find(mailbox, &like).await?.is_empty() {
+        true => put(there, mailbox, letter).await,
+        false => Ok(None),
+    }
 }
 
-/// The whole message; one that is gone is marked so.
+/// A delivery that is done. Where the UID is told, the message is known as ours should that mailbox
+/// be watched.
+fn delivered(open: Open, account: &str, mailbox: &MailboxName, uid: Placed) -> Done {
+    let there = format!("delivered to {account}/{mailbox}");
+    match uid {
+        Some((uidvalidity, uid)) => Done {
+            landed: Some(Landing {
+                account: account.into(),
+                mailbox: mailbox.clone(),
+                uidvalidity,
+                uid,
+            }),
+            ..open.done(MarkOutcome::Done, format!("{there}/{uid}"))
+        },
+        None => open.done(MarkOutcome::Done, format!("{there} {UID_NOT_TOLD}")),
+    }
+}
+
+/// The whole message; `None` where it is marked as gone or held, because it cannot be had.
 async fn fetch(batch: &mut Batch<'_>, open: Open) -> Result<Option<Fetched>> {
-    let fetched = batch.mailboxes.fetch(&[open.uid], Extent::Whole).await?.pop();
+    let size = batch.records[open.record].size;
+    let most = batch.site.account.max_size;
+    if size > most {
+        let why = format!("with {size} bytes it is over max_size = {most}");
+        let error = Error::permanent("deliver the message", why);
+        batch.hold(&[open], &error).await?;
+        return Ok(None);
+    }
+    let mut fetched = match batch.mailboxes.fetch(&[open.uid], Extent::Whole).await {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            batch.refuse(&[open], error).await?;
+            return Ok(None);
+        }
+    };
+    let fetched = fetched.pop();
     if fetched.is_none() {
         let note = format!("{} was no longer there", batch.here(open));
-        let gone: Vec<Done> = vec![open.done(MarkOutcome::Gone, note)];
-        batch.mark(gone).await?;
+        batch.mark(vec![open.done(MarkOutcome::Gone, note)]).await?;
     }
     Ok(fetched)
 }

@@ -2,15 +2,18 @@
 //!
 //! Setting and clearing flags may be repeated, so doubt needs no look.
 
-use super::{Batch, Open, uids};
+use super::{Batch, Done, Open, uids};
 use crate::error::Result;
 use crate::mail::Flag;
 use crate::mailbox::FlagChange;
 use crate::pipeline::Action;
-use crate::store::MarkOutcome;
+use crate::store::{MarkOutcome, MessageRecord, State};
 
-/// Performs every open change of flags, in the order additions, removals.
+/// Performs every open change of flags. Where a message's flag is spoken of twice, the last word
+/// holds.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
+    let replaced = replaced(&batch.records);
+    batch.mark(replaced).await?;
     let (permitted, refused): (Vec<_>, Vec<_>) =
         batch.open_by(added).into_iter().partition(|(flag, _)| batch.selected.permits(flag));
     for (flag, group) in refused {
@@ -25,6 +28,26 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
         store(batch, FlagChange::Remove, &flag, &group).await?;
     }
     Ok(())
+}
+
+/// Changes that a later one of the same message and flag replaces.
+fn replaced(records: &[MessageRecord]) -> Vec<Done> {
+    let mut replaced = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let mut last: Vec<Flag> = Vec::new();
+        for (action, said) in record.decision.actions.iter().enumerate().rev() {
+            let Some(flag) = added(&said.action).or_else(|| removed(&said.action)) else {
+                continue;
+            };
+            let marked = record.marks.iter().any(|mark| mark.action == action);
+            if last.contains(&flag) && !marked && record.state == State::Planned {
+                let open = Open { record: index, action, uid: record.key.uid };
+                replaced.push(open.done(MarkOutcome::Done, "replaced by a later word".into()));
+            }
+            last.push(flag);
+        }
+    }
+    replaced
 }
 
 fn added(action: &Action) -> Option<Flag> {

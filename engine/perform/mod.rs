@@ -5,29 +5,36 @@
 //! yes. The order is: deliver (nothing on the server has changed yet if it fails), flags, copies
 //! (which carry the flags), and the move last, because it ends the message's key.
 //!
-//! A refusal that trying again cannot mend holds the message with its reason. Any other error ends
-//! the batch: the plans stay open and are taken up again in doubt, where what may already have
+//! An error that leaves the connection usable costs the messages it concerns: they are held, and
+//! tried again by themselves where that may help. Only the end of the connection (or of the store)
+//! ends the batch: the plans stay open and are taken up again in doubt, where what may already have
 //! happened is looked up instead of repeated.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{Account, Config};
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
-use crate::mailbox::{Landed, Likeness, Mailboxes, Selected};
+use crate::mailbox::{Landed, Likeness, Mailboxes, Selected, ends_session};
 use crate::pipeline::Action;
-use crate::store::{Change, Hold, Mark, MarkOutcome, MessageRecord, State, Store};
+use crate::store::{Change, Mark, MarkOutcome, MessageRecord, State, Store};
 
 mod copy;
 mod deliver;
 mod flag;
+mod hold;
 mod relocate;
 
 pub use deliver::edit;
+pub use hold::{Again, hold};
 
 /// How the note of a mark ends where the server did not tell the new UID.
 pub const UID_NOT_TOLD: &str = "(UID not told)";
+
+/// The most characters of a mark's note that are kept.
+const MOST_NOTE: usize = 300;
 
 /// Whether an action that is not marked may have happened all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +82,15 @@ struct Done {
     action: usize,
     outcome: MarkOutcome,
     note: String,
-    landed: Option<(MailboxName, UidValidity, Uid)>,
+    landed: Option<Landing>,
+}
+
+/// A message that we put into a mailbox of one of our accounts.
+struct Landing {
+    account: Arc<str>,
+    mailbox: MailboxName,
+    uidvalidity: UidValidity,
+    uid: Uid,
 }
 
 /// An action of a record that is still to be done.
@@ -129,15 +144,14 @@ impl Batch<'_> {
         let mut changes = Vec::new();
         let mut touched = Vec::new();
         for done in done {
-            if let Some((mailbox, uidvalidity, uid)) = done.landed {
-                let account = self.site.account.name.as_str().into();
+            if let Some(Landing { account, mailbox, uidvalidity, uid }) = done.landed {
                 changes.push(Change::Arrived { account, mailbox, uidvalidity, uid });
             }
             self.records[done.record].marks.push(Mark {
                 action: done.action,
                 at_ms,
                 outcome: done.outcome,
-                note: Some(done.note),
+                note: Some(done.note.chars().take(MOST_NOTE).collect()),
             });
             touched.push(done.record);
         }
@@ -148,25 +162,28 @@ impl Batch<'_> {
         self.site.store.write(changes).await
     }
 
-    /// Sorts an error of a whole group: for good, the messages are held; else it ends the batch.
+    /// An error on the batch's own connection: where it can still be used, these messages are held;
+    /// else it ends the batch.
     async fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
-        if error.retry() == Retry::Later {
-            return Err(error);
-        }
-        let now = self.site.clock.now_ms();
+        if ends_session(self.mailboxes) { Err(error) } else { self.hold(group, &error).await }
+    }
+
+    /// Holds messages whose action failed.
+    async fn hold(&mut self, group: &[Open], error: &Error) -> Result<()> {
+        let (now, why) = (self.site.clock.now_ms(), error.to_string());
         for open in group {
-            let record = &mut self.records[open.record];
-            record.state = State::Held;
-            record.hold = Some(Hold {
-                reason: error.to_string(),
-                since_ms: now,
-                attempts: 0,
-                retry_at_ms: None,
-            });
+            hold(&mut self.records[open.record], &why, error.into(), now);
         }
-        let why = error.to_string();
         let failed = group.iter().map(|open| open.done(MarkOutcome::Failed, why.clone()));
         self.mark(failed.collect()).await
+    }
+
+    /// Whether the action may have happened although it has no mark.
+    fn in_doubt(&self, open: Open) -> bool {
+        let record = &self.records[open.record];
+        // A message that was held before is decided anew, but not all of its first plan may have
+        // been in vain.
+        self.doubt == Doubt::Possible || record.hold.is_some() || !record.marks.is_empty()
     }
 
     /// Sees that a target mailbox is there, making it where the account allows.
@@ -188,15 +205,26 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Whether a target that was known is gone: somebody removed it since.
+    async fn lost(&mut self, target: &MailboxName) -> bool {
+        !ends_session(self.mailboxes)
+            && matches!(self.mailboxes.exists(target).await, Ok(false))
+            && self.known.remove(target)
+    }
+
     /// Whether the message is to be found in `target`; the batch's own mailbox is selected again.
+    ///
+    /// Where the batch holds several that look alike, as many must be there: else one of them would
+    /// pass for another.
     async fn found_in(&mut self, target: &MailboxName, record: usize) -> Result<bool> {
         let like = likeness(&self.records[record]);
+        let alike = self.records.iter().filter(|other| likeness(other) == like).count();
         let found = match self.mailboxes.exists(target).await? {
-            true => !self.mailboxes.find(target, &like).await?.is_empty(),
-            false => false,
+            true => self.mailboxes.find(target, &like).await?.len(),
+            false => 0,
         };
         self.mailboxes.select(self.mailbox).await?;
-        Ok(found)
+        Ok(found >= alike)
     }
 
     /// Where this message is, for notes: `INBOX/17`.
@@ -211,8 +239,13 @@ impl Batch<'_> {
             .map(|open| {
                 let here = self.here(*open);
                 match (landed.uidvalidity, landed.uids.get(&open.uid)) {
-                    (Some(validity), Some(uid)) => Done {
-                        landed: Some((target.clone(), validity, *uid)),
+                    (Some(uidvalidity), Some(uid)) => Done {
+                        landed: Some(Landing {
+                            account: self.site.account.name.as_str().into(),
+                            mailbox: target.clone(),
+                            uidvalidity,
+                            uid: *uid,
+                        }),
                         ..open.done(MarkOutcome::Done, format!("{here} -> {target}/{uid}"))
                     },
                     (Some(_), None) => {
@@ -240,10 +273,13 @@ fn uids(group: &[Open]) -> Vec<Uid> {
     uids
 }
 
+/// How the id of a message begins that has no Message-ID: a hash of its header block follows.
+pub const FINGERPRINT: &str = "no-message-id:";
+
 /// How a record's message is recognised when it is looked up.
 pub fn likeness(record: &MessageRecord) -> Likeness {
     Likeness {
-        message_id: record.message_id.clone(),
+        message_id: record.message_id.clone().filter(|id| !id.starts_with(FINGERPRINT)),
         size: record.size,
         received_ms: record.received_ms,
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{Batch, Doubt, Open, UID_NOT_TOLD, uids};
+use super::{Batch, Done, Open, UID_NOT_TOLD, uids};
 use crate::error::Result;
 use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{Extent, Landed};
@@ -20,10 +20,22 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
             stay(batch, &group).await?;
             continue;
         }
-        let group = match batch.doubt {
-            Doubt::None => group,
-            Doubt::Possible => still_to_move(batch, &target, group).await?,
+        let (doubtful, mut group): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|open| batch.in_doubt(*open));
+        let present = match present(batch, &doubtful).await {
+            Ok(present) => present,
+            Err(error) => {
+                batch.refuse(&doubtful, error).await?;
+                continue;
+            }
         };
+        for open in doubtful {
+            match still_to_move(batch, &target, open, present.contains(&open.uid)).await {
+                Ok(Some(done)) => batch.mark(vec![done]).await?,
+                Ok(None) => group.push(open),
+                Err(error) => batch.refuse(&[open], error).await?,
+            }
+        }
         if !group.is_empty() {
             relocate(batch, &target, &group).await?;
         }
@@ -40,14 +52,15 @@ fn target(action: &Action) -> Option<MailboxName> {
 
 async fn stay(batch: &mut Batch<'_>, group: &[Open]) -> Result<()> {
     let note = format!("already in {}", batch.mailbox);
-    batch.mark(group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect()).await
+    let done = group.iter().map(|open| open.done(MarkOutcome::Done, note.clone()));
+    batch.mark(done.collect()).await
 }
 
 async fn relocate(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<()> {
-    let moved = match batch.ensure(target).await {
-        Ok(()) => batch.mailboxes.move_to(&uids(group), target).await,
-        Err(error) => Err(error),
-    };
+    let mut moved = once(batch, target, group).await;
+    if moved.is_err() && batch.lost(target).await {
+        moved = once(batch, target, group).await;
+    }
     match moved {
         Ok(landed) => {
             let done = batch.landed(group, target, &landed);
@@ -57,40 +70,37 @@ async fn relocate(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -
     }
 }
 
-/// Marks what has been moved already, finishes half moves, and gives back the rest.
+async fn once(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<Landed> {
+    batch.ensure(target).await?;
+    batch.mailboxes.move_to(&uids(group), target).await
+}
+
+/// Which of these messages are still in their mailbox.
+async fn present(batch: &mut Batch<'_>, group: &[Open]) -> Result<HashSet<Uid>> {
+    let fetched = batch.mailboxes.fetch(&uids(group), Extent::Headers).await?;
+    Ok(fetched.into_iter().map(|message| message.uid).collect())
+}
+
+/// What became of a move that may have happened; a half one is finished. `None`: nothing yet.
 async fn still_to_move(
     batch: &mut Batch<'_>,
     target: &MailboxName,
-    group: Vec<Open>,
-) -> Result<Vec<Open>> {
-    let fetched = batch.mailboxes.fetch(&uids(&group), Extent::Headers).await?;
-    let present: HashSet<Uid> = fetched.into_iter().map(|message| message.uid).collect();
-    let atomic = batch.mailboxes.moves_atomically();
-    let mut rest = Vec::new();
-    let mut done = Vec::new();
-    for open in group {
-        let here = present.contains(&open.uid);
-        if here && atomic {
-            rest.push(open);
-            continue;
-        }
-        let found = batch.found_in(target, open.record).await?;
-        match (here, found) {
-            (true, false) => rest.push(open),
-            (true, true) => {
-                batch.mailboxes.expunge(&[open.uid]).await?;
-                done.extend(batch.landed(&[open], target, &Landed::default()));
-            }
-            (false, true) => {
-                let note = format!("found in {target} after an interruption {UID_NOT_TOLD}");
-                done.push(open.done(MarkOutcome::Done, note));
-            }
-            (false, false) => {
-                let note = format!("{} was no longer there", batch.here(open));
-                done.push(open.done(MarkOutcome::Gone, note));
-            }
-        }
+    open: Open,
+    here: bool,
+) -> Result<Option<Done>> {
+    if here && batch.mailboxes.moves_atomically() {
+        return Ok(None);
     }
-    batch.mark(done).await?;
-    Ok(rest)
+    let found = batch.found_in(target, open.record).await?;
+    if here && found {
+        batch.mailboxes.expunge(&[open.uid]).await?;
+    }
+    let (outcome, note) = match (here, found) {
+        (true, false) => return Ok(None),
+        (_, true) => {
+            (MarkOutcome::Done, format!("found in {target} after an interruption {UID_NOT_TOLD}"))
+        }
+        (false, false) => (MarkOutcome::Gone, format!("{} was no longer there", batch.here(open))),
+    };
+    Ok(Some(open.done(outcome, note)))
 }

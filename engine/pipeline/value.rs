@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::run::Break;
+use crate::mail::inert;
 
 /// A short name without control characters.
 pub(super) fn word(what: &str, value: &str) -> Result<String, Break> {
@@ -43,13 +44,6 @@ pub(super) fn header_field(name: &str, value: &str) -> Result<(String, String), 
         return Err(Break::Refused("a header value has no line separators".into()));
     }
     Ok((field_name(name)?, value))
-}
-
-/// A foreign text made harmless for terminals and line-based logs.
-pub(super) fn inert(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] })
-        .collect()
 }
 
 /// How long a message may live: seconds, from one minute to ten years.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::action::{Action, Direction, Recorded, not_performed};
 use super::limits::Limits;
 use super::run::{Break, Record, Run};
-use super::value::{address, field_name, header_field, inert, lifetime, text, word};
-use crate::mail::{Flag, MailboxName};
+use super::value::{address, field_name, header_field, lifetime, text, word};
+use crate::mail::{Flag, MailboxName, inert};
 
 impl Run {
     /// `move_to`: a later one replaces an earlier one.

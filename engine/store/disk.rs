@@ -93,6 +93,10 @@ impl Disk {
         self.whole.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
     /// While this is held, nobody else reads or applies a batch.
     pub(super) fn writing(&self) -> Result<RwLockWriteGuard<'_, ()>> {
         let alone = self.whole.write().unwrap_or_else(PoisonError::into_inner);

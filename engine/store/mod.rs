@@ -189,6 +189,12 @@ impl Store {
         Ok(records)
     }
 
+    /// Whether a write or sync has failed: no commit is taken any more until the store is opened
+    /// anew, because what is on disk is not known.
+    pub fn is_broken(&self) -> bool {
+        self.disk.is_broken()
+    }
+
     /// [`Store::commit`] off the network threads.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::mail::MessageKey;
 use crate::pipeline::Decision;
 
-/// The most bytes of a record on disk. A plan that does not fit is refused, and its message held.
-pub const MAX_RECORD: usize = 64 << 10;
+/// The most bytes of a record on disk. A plan is kept far below it, so that its marks have room.
+pub const MAX_RECORD: usize = 256 << 10;
 
 /// The most characters of a subject that a record keeps.
 pub(super) const MAX_SUBJECT: usize = 200;

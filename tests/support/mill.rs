@@ -179,6 +179,12 @@ impl Running {
         self.child.id()
     }
 
+    /// Kills it without a word.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Sends SIGTERM and waits for the end: the exit code and how long it took.
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();

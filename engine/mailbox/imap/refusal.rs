@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Retry};
+use crate::mail;
 
 use super::response::{Said, Status};
 
@@ -164,18 +165,13 @@ fn shown(said: &Said) -> String {
     inert(&format!("{}{code} {}", said.status.as_str(), said.text))
 }
 
-/// Foreign text made harmless for terminals and logs, and short.
+/// What a server says, made harmless for terminals and logs, and short.
 pub(super) fn inert(text: &str) -> String {
-    let harmless = |c: char| match c {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_unicode().collect(),
-        _ if c.is_control() => c.escape_debug().collect::<String>(),
-        _ => c.to_string(),
-    };
-    let mut shown: String = text.trim().chars().take(SHOWN).map(harmless).collect();
-    if text.trim().chars().nth(SHOWN).is_some() {
-        shown.push('…');
+    let text = text.trim();
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}…", mail::inert(&text[..cut])),
+        None => mail::inert(text),
     }
-    shown
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use wasmtime::Trap;
 
 use super::caps::CapReached;
 use super::host::{HostStop, ONE_CALL};
+use crate::mail;
 use crate::pipeline::limits::Limits;
 use crate::pipeline::run::Break;
 
@@ -52,28 +53,14 @@ pub(super) fn chain(error: &wasmtime::Error) -> String {
     inert(&causes.join(": "), OUTSIDE_TEXT)
 }
 
-/// A foreign text made harmless for terminals and line-based logs, and cut to about `most` bytes:
-/// control characters and those that change the direction of writing are shown as escapes.
+/// A foreign text made harmless for terminals and line-based logs, and cut to about `most` bytes.
 pub(super) fn inert(text: &str, most: usize) -> String {
     let cut = text.floor_char_boundary(most);
-    let mut shown = String::with_capacity(cut);
-    for c in text[..cut].chars() {
-        if is_active(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
+    let mut shown = mail::inert(&text[..cut]);
     if cut < text.len() {
         shown.push('…');
     }
     shown
-}
-
-fn is_active(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 fn one_line(text: &str) -> String {

@@ -2,9 +2,9 @@
 
 use rhai::{Dynamic, EvalAltResult, Position};
 
+use crate::mail::inert;
 use crate::pipeline::limits::Limits;
 use crate::pipeline::run::Break;
-use crate::pipeline::value::inert;
 
 /// What a native function gives to rhai.
 pub(super) type Answer<T> = Result<T, Box<EvalAltResult>>;

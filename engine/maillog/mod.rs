@@ -1,15 +1,24 @@
 //! What the engine tells while it runs: one line an event, the same words in text and in JSON.
 //!
 //! Foreign text (subjects, server answers, script output) is made inert before it is printed. A
-//! reader that went away never stops mail: what cannot be written is dropped.
+//! reader that is slow, stuck or gone never stops mail: what it does not take is dropped and counted
+//! ([`queue`]).
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::clock::{Clock, rfc3339};
-use crate::mail::{MailboxName, MessageKey};
+use crate::mail::{MailboxName, MessageKey, inert};
+
+mod queue;
+
+use queue::Queue;
+
+/// How long [`Maillog::finish`] waits for a reader.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The form of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,29 +130,46 @@ struct Line<'a> {
 }
 
 /// Where events go. Cheap to clone.
+///
+/// Events are written by a thread of their own, so that saying one never waits for the log's reader.
+/// The last clone to be dropped does not wait either: call [`Maillog::finish`] before the process
+/// ends.
 #[derive(Clone)]
 pub struct Maillog {
     form: Form,
     clock: Clock,
-    sink: Arc<Mutex<Box<dyn Write + Send>>>,
+    lines: Arc<Queue>,
 }
 
 impl Maillog {
-    /// A log in this form into `sink`.
+    /// A log in this form into `sink`, which may block as long as it likes.
     pub fn new(form: Form, clock: Clock, sink: Box<dyn Write + Send>) -> Self {
-        Self { form, clock, sink: Arc::new(Mutex::new(sink)) }
+        let time = clock.clone();
+        let gap = move |dropped: u64| {
+            let text =
+                format!("{dropped} lines of this log were dropped: nobody read them in time");
+            line(form, &time, &Event::Warning { text })
+        };
+        Self { form, clock, lines: Arc::new(Queue::new(sink, Box::new(gap))) }
     }
 
-    /// Writes one event.
+    /// Says one event. At most 10,000 wait to be written; those beyond are dropped and counted, and
+    /// when the reader takes lines again, one warning says how many.
     pub fn say(&self, event: &Event) {
-        let at = rfc3339(self.clock.now_ms());
-        let line = match self.form {
-            Form::Text => format!("{at} {}", inert(&text(event))),
-            Form::Json => serde_json::to_string(&Line { at, event }).unwrap_or_default(),
-        };
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        // A closed pipe or a full disk must not stop mail.
-        let _ = writeln!(sink, "{line}").and_then(|()| sink.flush());
+        self.lines.put(line(self.form, &self.clock, event));
+    }
+
+    /// Waits until all that was said is written, at most two seconds. Blocks: not for async code.
+    pub fn finish(&self) {
+        self.lines.flush(LAST_WORDS);
+    }
+}
+
+fn line(form: Form, clock: &Clock, event: &Event) -> String {
+    let at = rfc3339(clock.now_ms());
+    match form {
+        Form::Text => format!("{at} {}", inert(&text(event))),
+        Form::Json => serde_json::to_string(&Line { at, event }).unwrap_or_default(),
     }
 }
 
@@ -197,16 +223,4 @@ fn shorten(subject: &str) -> String {
         short.push('…');
     }
     short
-}
-
-/// Foreign text made harmless for terminals and line-based logs: no control characters, no
-/// bidirectional marks.
-pub fn inert(text: &str) -> String {
-    text.chars().flat_map(inert_char).collect()
-}
-
-fn inert_char(c: char) -> Vec<char> {
-    let bidi =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || bidi { c.escape_unicode().collect() } else { vec![c] }
 }
