@@ -111,6 +111,10 @@ async fn a_server_killed_during_idle_is_an_error_and_comes_back() {
     let mut dovecot = killer.await.unwrap();
     let error = connect(&settings, "alice-pw").await.unwrap_err();
     assert_eq!(error.retry(), Retry::Later, "{error}");
+    assert!(
+        error.to_string().contains("; is the server up, and are host and port right?"),
+        "{error}"
+    );
     dovecot.start_again();
     let mut mail = connect(&settings, "alice-pw").await.unwrap();
     assert_eq!(mail.select(&name("INBOX")).await.unwrap().exists, 1);

@@ -172,6 +172,7 @@ async fn what_is_too_large_is_an_error_that_names_the_message() {
     assert_eq!(error.retry(), Retry::Never);
     assert!(error.to_string().contains("message 1 of mailbox INBOX"), "{error}");
     assert!(error.to_string().contains("100000"), "{error}");
+    assert!(error.to_string().contains("; raise `max_size` of the account"), "{error}");
     fixture.mail.fetch(&[Uid(2)], Extent::Whole).await.unwrap();
     let error = fixture.mail.fetch(&[Uid(3)], Extent::Headers).await.unwrap_err();
     assert_eq!(error.retry(), Retry::Never);

@@ -104,6 +104,19 @@ async fn a_broken_list_begins_a_new_uidvalidity_and_never_mixes_uids() {
 }
 
 #[tokio::test]
+async fn a_folder_in_the_place_of_our_files_is_told_with_what_to_do() {
+    for file in ["mailmill-uidlist", "mailmill-uidlist.lock", "mailmill-uidlist.tmp"] {
+        let mut fixture = Fixture::new();
+        fixture.put("new/1", &message("a"));
+        fs::create_dir(fixture.path.join(file)).unwrap();
+        let error = fixture.mail.select(&name("INBOX")).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Later);
+        let told = error.to_string();
+        assert!(told.contains("mailmill-uidlist") && told.ends_with("mailmill writes its own"));
+    }
+}
+
+#[tokio::test]
 async fn two_files_of_one_base_are_two_messages_and_two_names_of_one_file_are_one() {
     let mut fixture = Fixture::new();
     fixture.put("new/1", &message("one"));

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mailmill::config::{Imap, Security, secret};
@@ -74,12 +74,17 @@ impl Dovecot {
     /// Ends all its processes at once, as a crash of the machine would.
     pub fn kill(&self) {
         let master = self.master();
-        // Else it would start new children for those that die, and they would keep its ports.
+        // Stopped first, so that it starts no new children, which would keep the ports open.
         signal(master, Signal::STOP);
-        for pid in children(master).into_iter().map(|(pid, _)| pid).chain([master]) {
-            signal(pid, Signal::KILL);
+        while !has_stopped(master) {
+            std::thread::yield_now();
         }
-        while Path::new(&format!("/proc/{master}/cmdline")).exists() && !is_dead(master) {
+        let children = children(master).into_iter().map(|(pid, _)| pid);
+        let all: Vec<i32> = children.chain([master]).collect();
+        for pid in &all {
+            signal(*pid, Signal::KILL);
+        }
+        while !all.iter().all(|pid| is_dead(*pid)) {
             std::thread::yield_now();
         }
     }
@@ -243,8 +248,17 @@ fn children(parent: i32) -> Vec<(i32, String)> {
 }
 
 fn is_dead(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .map_or(true, |stat| stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+    matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+fn has_stopped(pid: i32) -> bool {
+    matches!(state(pid), None | Some('T' | 't' | 'Z' | 'X'))
+}
+
+/// `None` where there is no such process.
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 fn signal(pid: i32, signal: Signal) {

@@ -94,8 +94,14 @@ async fn open(what: &str, settings: &Imap) -> Result<Box<dyn Wire>> {
 
 async fn open_tcp(what: &str, settings: &Imap) -> Result<TcpStream> {
     let host = (settings.host.as_str(), settings.port);
-    let addresses: Vec<SocketAddr> =
-        lookup_host(host).await.or_later(|| what.to_owned())?.collect();
+    let addresses: Vec<SocketAddr> = lookup_host(host)
+        .await
+        .map_err(|why| {
+            let why = format!("look up {}: {why}", settings.host);
+            Error::temporary(what, why)
+                .next("is the host right, and does this machine reach a DNS?")
+        })?
+        .collect();
     if settings.security == Security::None && !addresses.iter().all(|at| at.ip().is_loopback()) {
         let why = format!("clear text goes to this machine only, and {} is another", settings.host);
         return Err(Error::permanent(what, why).next("use imaps:// or imap:// (STARTTLS)"));
@@ -110,7 +116,8 @@ async fn open_tcp(what: &str, settings: &Imap) -> Result<TcpStream> {
             Err(why) => failed = format!("{address}: {why}"),
         }
     }
-    Err(Error::temporary(what, failed))
+    Err(Error::temporary(what, failed)
+        .next("is the server up, and are host and port right? No firewall may be between"))
 }
 
 /// STARTTLS (RFC 9051 section 6.2.1) on the bare connection. Nothing that the server says before

@@ -201,7 +201,8 @@ impl Framer {
 
     fn too_large(&self, size: &str) -> String {
         let most = self.limits.literals;
-        format!("a literal of {size} where at most {most} are taken: {}", self.shown())
+        let shown = self.shown();
+        format!("a literal of {size} where `max_size` lets at most {most} be taken: {shown}")
     }
 
     /// The beginning of the response, which names the message it is about.

@@ -7,6 +7,7 @@
 //! File I/O runs on tokio's blocking threads.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -167,16 +168,8 @@ impl Inner {
             let read = index.with_file(uid, |entry, path| {
                 Ok((entry.flags(), content::read(path, extent, max_size)?))
             });
-            let read = read.map_err(|why| {
-                let what = format!("fetch message {uid} of mailbox {mailbox}");
-                match why.kind() {
-                    std::io::ErrorKind::FileTooLarge => Error::permanent(what, why)
-                        .next("raise `max_size` of the account, or move the message away by hand"),
-                    std::io::ErrorKind::InvalidData => Error::permanent(what, why)
-                        .next("move what stands in the message's place out of the Maildir"),
-                    _ => Error::temporary(what, why),
-                }
-            })?;
+            let what = || format!("fetch message {uid} of mailbox {mailbox}");
+            let read = read.map_err(|why| unread(what(), why, extent))?;
             let Some((flags, content)) = read else { continue };
             let content::Content { size, received_ms, bytes } = content;
             fetched.push(Fetched { uid, flags, received_ms, size, bytes });
@@ -226,7 +219,20 @@ impl Inner {
     }
 }
 
-fn is_like(path: &Path, like: &Likeness) -> std::io::Result<bool> {
+/// Why a message's file was not read.
+fn unread(what: String, why: io::Error, extent: Extent) -> Error {
+    match (why.kind(), extent) {
+        (ErrorKind::FileTooLarge, Extent::Whole) => Error::permanent(what, why)
+            .next("raise `max_size` of the account, or move the message away by hand"),
+        (ErrorKind::FileTooLarge, Extent::Headers) => Error::permanent(what, why)
+            .next("no mail has such headers: move the file out of the Maildir"),
+        (ErrorKind::InvalidData, _) => Error::permanent(what, why)
+            .next("move what stands in the message's place out of the Maildir"),
+        _ => Error::temporary(what, why).next("look at the file and the disk it lies on"),
+    }
+}
+
+fn is_like(path: &Path, like: &Likeness) -> io::Result<bool> {
     let (_, metadata) = content::open(path)?;
     if metadata.len() != like.size {
         return Ok(false);
@@ -236,7 +242,7 @@ fn is_like(path: &Path, like: &Likeness) -> std::io::Result<bool> {
     };
     match content::read(path, Extent::Headers, 0) {
         Ok(headers) => Ok(content::has_message_id(&headers.bytes, message_id)),
-        Err(why) if why.kind() == std::io::ErrorKind::FileTooLarge => Ok(false),
+        Err(why) if why.kind() == ErrorKind::FileTooLarge => Ok(false),
         Err(why) => Err(why),
     }
 }

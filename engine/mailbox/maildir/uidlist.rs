@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,13 +20,16 @@ use std::time::{Duration, Instant};
 use super::entry::Base;
 use super::folder;
 use crate::clock::Clock;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::mail::{Uid, UidValidity};
 
 pub(super) const NAME: &str = "mailmill-uidlist";
 /// More than a million messages with the longest names need.
 const MAX_BYTES: u64 = 1 << 30;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+const SOMETHING_ELSE: &str = "something else stands in the place of a file of mailmill: move it away, \
+     and mailmill writes its own";
 
 /// The UIDs of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl ListLock {
             .mode(0o600)
             .custom_flags(no_follow())
             .open(&path)
-            .or_later(what)?;
+            .map_err(|why| refused(what(), why))?;
         let started = Instant::now();
         loop {
             match file.try_lock() {
@@ -68,9 +71,10 @@ impl ListLock {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(Error::temporary(what(), "another process keeps it locked"));
+                    return Err(Error::temporary(what(), "another process keeps it locked")
+                        .next("end the other mailmill that works on this Maildir"));
                 }
-                Err(TryLockError::Error(why)) => return Err(Error::temporary(what(), why)),
+                Err(TryLockError::Error(why)) => return Err(refused(what(), why)),
             }
         }
     }
@@ -81,7 +85,7 @@ impl ListLock {
         std::str::from_utf8(&digits).ok()?.parse().ok().map(UidValidity)
     }
 
-    fn remember(&self, uidvalidity: UidValidity) -> std::io::Result<()> {
+    fn remember(&self, uidvalidity: UidValidity) -> io::Result<()> {
         self.file.write_all_at(format!("{:010}\n", uidvalidity.0).as_bytes(), 0)?;
         self.file.sync_all()
     }
@@ -94,17 +98,21 @@ impl UidList {
         let what = || format!("read {}", path.display());
         let mut bytes = Vec::new();
         match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
-            Ok(file) => file.take(MAX_BYTES).read_to_end(&mut bytes).or_later(what)?,
+            Ok(file) => {
+                let read = file.take(MAX_BYTES).read_to_end(&mut bytes);
+                read.map_err(|why| refused(what(), why))?
+            }
             Err(why) if why.kind() == ErrorKind::NotFound => {
                 return Ok(Self::begin(lock.remembered()));
             }
-            Err(why) => return Err(Error::temporary(what(), why)),
+            Err(why) => return Err(refused(what(), why)),
         };
         let text = String::from_utf8_lossy(&bytes);
         if let Some(list) = parse(&text) {
             return Ok(list);
         }
-        fs::rename(&path, folder.join(format!("{NAME}.broken"))).or_later(what)?;
+        fs::rename(&path, folder.join(format!("{NAME}.broken")))
+            .map_err(|why| refused(what(), why))?;
         // `None` is less than any.
         Ok(Self::begin(lock.remembered().max(header(&text).map(|(validity, ..)| validity))))
     }
@@ -113,7 +121,7 @@ impl UidList {
     pub(super) fn write(&mut self, folder: &Path, lock: &ListLock) -> Result<()> {
         let what = || format!("write {}", folder.join(NAME).display());
         if !self.stored {
-            lock.remember(self.uidvalidity).or_later(what)?;
+            lock.remember(self.uidvalidity).map_err(|why| refused(what(), why))?;
         }
         let temporary = folder.join(format!("{NAME}.tmp"));
         let mut file = OpenOptions::new()
@@ -123,11 +131,11 @@ impl UidList {
             .mode(0o600)
             .custom_flags(no_follow())
             .open(&temporary)
-            .or_later(what)?;
-        file.write_all(self.text().as_bytes()).or_later(what)?;
-        file.sync_all().or_later(what)?;
-        fs::rename(&temporary, folder.join(NAME)).or_later(what)?;
-        folder::sync(folder).or_later(what)?;
+            .map_err(|why| refused(what(), why))?;
+        file.write_all(self.text().as_bytes()).map_err(|why| refused(what(), why))?;
+        file.sync_all().map_err(|why| refused(what(), why))?;
+        fs::rename(&temporary, folder.join(NAME)).map_err(|why| refused(what(), why))?;
+        folder::sync(folder).map_err(|why| refused(what(), why))?;
         self.stored = true;
         Ok(())
     }
@@ -169,6 +177,22 @@ impl UidList {
         }
         text
     }
+}
+
+/// Why a file of ours cannot be used, and what a person can do about it. It is of this mailbox only
+/// and may pass, so it is temporary.
+fn refused(what: String, why: io::Error) -> Error {
+    let is_link = why.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    let next = match why.kind() {
+        _ if is_link => SOMETHING_ELSE,
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => SOMETHING_ELSE,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "let the user that mailmill runs as write in this folder"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the disk",
+        _ => "look at the disk it lies on",
+    };
+    Error::temporary(what, why).next(next)
 }
 
 /// The whole list, or nothing where anything about it is wrong.
