@@ -15,6 +15,7 @@ use crate::pipeline::Generation;
 use crate::store::Store;
 
 pub mod check;
+pub mod docs;
 pub mod explain;
 pub mod held;
 pub mod inspect;
@@ -100,6 +101,7 @@ enum Command {
     Status(status::Args),
     Links(links::Args),
     Held(held::Args),
+    Docs(docs::Args),
 }
 
 /// The configuration that a command works with.
@@ -162,6 +164,7 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),
         Command::Held(args) => held::run(args, output),
+        Command::Docs(args) => docs::run(args, output),
     }
 }
 

@@ -1,0 +1,29 @@
+//! `mailmill docs`: the words of rules, without leaving the terminal.
+
+use super::{Exit, Output};
+use crate::pipeline::script;
+
+/// Print what a script or a plugin reads and says
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// For whom
+    #[arg(value_enum)]
+    subject: Subject,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Subject {
+    /// Scripts: every read and verb of `mail`
+    Rhai,
+    /// Plugins: the contract in WIT
+    Wit,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
+    output.line(match args.subject {
+        Subject::Rhai => script::API,
+        Subject::Wit => include_str!("../../plugins/step.wit"),
+    });
+    Exit::Right
+}
