@@ -83,8 +83,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     let trial = match Trial::new(args, &config, generation) {
         Ok(trial) => trial,
         Err(error) => {
-            output.failed(&error);
-            return Exit::Usage;
+            // What may pass by itself is no wrong call.
+            return match output.failed(&error) {
+                Exit::Later => Exit::Later,
+                _ => Exit::Usage,
+            };
         }
     };
     let mut exit = Exit::Right;

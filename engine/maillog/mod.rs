@@ -153,7 +153,7 @@ impl Maillog {
         Self { form, clock, lines: Arc::new(Queue::new(sink, Box::new(gap))) }
     }
 
-    /// Says one event. At most 10,000 wait to be written; those beyond are dropped and counted, and
+    /// Says one event. At most 40,000 wait to be written; those beyond are dropped and counted, and
     /// when the reader takes lines again, one warning says how many.
     pub fn say(&self, event: &Event) {
         self.lines.put(line(self.form, &self.clock, event));

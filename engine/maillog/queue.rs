@@ -10,11 +10,12 @@ use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines that wait at most.
-const MOST_LINES: usize = 10_000;
+/// Lines that wait at most: all that the rules can say of a whole batch of messages, so that a reader
+/// who does read loses nothing.
+const MOST_LINES: usize = 40_000;
 
 /// Bytes of lines that wait at most.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 32 << 20;
 
 /// Bytes that are written at once, from the first line over it on.
 const WRITTEN_AT_ONCE: usize = 32 << 10;
