@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -187,6 +188,14 @@ enum By {
     Store,
 }
 
+/// How long another command may hold the store that this one wants to look into.
+const BRIEFLY: Duration = Duration::from_secs(2);
+
+/// Opens the store of an engine that does not run.
+fn open_store(data: &Path) -> Result<Store> {
+    Store::open_within(data, BRIEFLY)
+}
+
 /// Asks the running engine, or the store itself where none runs.
 fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
     if let Some(answer) = control::ask(data, request)? {
@@ -199,7 +208,7 @@ fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
         )
         .next("start it with `mailmill run`"));
     }
-    let answer = Desk::new(Store::open(data)?, None, Clock::System).answer(request)?;
+    let answer = Desk::new(open_store(data)?, None, Clock::System).answer(request)?;
     Ok((answer, By::Store))
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::intent::intent;
-use super::{ConfigArg, Exit, Output, ask_for};
+use super::{ConfigArg, Exit, Output, ask_for, open_store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Request};
@@ -226,7 +226,7 @@ impl Remembered {
             return Ok(Self::Engine { data: data.to_owned(), trouble: Mutex::new(None) });
         }
         if data.exists() {
-            let store = Store::open(data)?;
+            let store = open_store(data)?;
             return Ok(Self::Store { memory: store.memory(), store });
         }
         Ok(Self::Nothing)

@@ -176,11 +176,11 @@ impl Served {
             if !below.is_empty() {
                 told.missing.remove(&watch.mailbox);
             } else if told.missing.insert(watch.mailbox.clone()) {
-                self.warn(format!("watched mailbox {} does not exist", watch.mailbox));
+                self.warn(&format!("watched mailbox {} does not exist", watch.mailbox));
             }
             for raw in unnamed {
                 if watch.subfolders && told.unnamed.insert(raw.clone()) {
-                    self.warn(format!(
+                    self.warn(&format!(
                         "mailbox {raw} is not watched: its name cannot be used here"
                     ));
                 }
@@ -216,7 +216,7 @@ impl Served {
         at_most.max(Duration::from_millis(50))
     }
 
-    fn warn(&self, text: String) {
+    fn warn(&self, text: &str) {
         let text = format!("{}: {text}", self.line.name);
         self.line.log.say(&Event::Warning { text });
     }

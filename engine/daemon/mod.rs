@@ -24,6 +24,9 @@ pub use status::{AccountStatus, Snapshot, Status};
 /// How long accounts may take to end in order before they are dropped, which loses nothing.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// How long a command may hold the store that an engine wants to open.
+const BRIEFLY: Duration = Duration::from_secs(2);
+
 /// How often old decisions are forgotten.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -60,7 +63,7 @@ impl Engine {
         log: Maillog,
         clock: Clock,
     ) -> Result<Self> {
-        let store = Store::open(&config.engine.data)?;
+        let store = Store::open_within(&config.engine.data, BRIEFLY)?;
         generation.number = store.generation_number(&generation.digest)?;
         let status = Status::new(&config, &generation, clock.now_ms());
         Ok(Self {

@@ -142,11 +142,19 @@ impl Line {
             let there: Vec<Uid> = fetched_uids.chain(broken.iter().map(|(uid, _)| *uid)).collect();
             let gone = record::gone(held, uidvalidity, &there);
             self.settle(&mailbox, gone, None, &mut tally).await?;
-            let decided = self.decide(&mut open, fetched, broken).await?;
+            let mut decided = self.decide(&mut open, fetched, broken).await?;
+            self.without_released(&mut decided)?;
             let records = self.carry_out(&mut open, decided).await?;
             self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
+    }
+
+    /// Leaves out what a person released while it was being decided anew.
+    fn without_released(&self, decided: &mut Decided) -> Result<()> {
+        let held: HashSet<u64> = self.store.held()?.iter().map(|record| record.id).collect();
+        decided.records.retain(|record| held.contains(&record.id));
+        Ok(())
     }
 
     /// Writes the plans down, then performs them.

@@ -49,10 +49,10 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: &Path, patience: Duration) -> Result<Self> {
         let what = || format!("open the store {}", folder.display());
         DirBuilder::new().recursive(true).mode(0o700).create(folder).or_later(what)?;
-        let lock = Lock::take(folder)?;
+        let lock = Lock::take(folder, patience)?;
         remove_torn_snapshots(folder).or_later(what)?;
         let tree = open_sled(folder)?;
         let damaged = |why| Error::permanent(what(), why).next(advice(folder));

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 
@@ -14,8 +15,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the folder, at once or not at all.
-    pub(super) fn take(folder: &Path) -> Result<Self> {
+    /// Takes the folder; a holder that lets go within `patience` is waited for.
+    pub(super) fn take(folder: &Path, patience: Duration) -> Result<Self> {
         let path = folder.join("pid");
         let what = || format!("lock the store {}", folder.display());
         let mut file = OpenOptions::new()
@@ -26,10 +27,16 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .or_later(what)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(taken(folder, &mut file)),
-            Err(TryLockError::Error(why)) => return Err(Error::temporary(what(), why)),
+        let until = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => return Err(taken(folder, &mut file)),
+                Err(TryLockError::Error(why)) => return Err(Error::temporary(what(), why)),
+            }
         }
         file.set_len(0).or_later(what)?;
         writeln!(file, "{}", std::process::id()).or_later(what)?;

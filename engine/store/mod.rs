@@ -30,6 +30,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
@@ -71,7 +72,16 @@ impl Store {
     /// Permanent where another process holds the store (it names its pid), where it is damaged, cut
     /// short or older than what was acknowledged, or where a newer mailmill wrote it.
     pub fn open(folder: &Path) -> Result<Self> {
-        let disk = Disk::open(folder)?;
+        Self::open_within(folder, Duration::ZERO)
+    }
+
+    /// [`Store::open`], but a holder that lets go within `patience` is waited for: a command that
+    /// looks into the store of an engine that is about to start.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_within(folder: &Path, patience: Duration) -> Result<Self> {
+        let disk = Disk::open(folder, patience)?;
         Ok(Self { disk: Arc::new(disk) })
     }
 

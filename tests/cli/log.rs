@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use super::{count, json, mail, mill};
 use crate::support::mill::{Mill, PATIENCE, signal};
 
-/// Twenty lines of a kilobyte a message: a few messages fill a pipe.
+/// Ten lines of a kilobyte a message: a few messages fill a pipe.
 const LOUD: &str = r#"fn inbound(mail) {
     let line = "x"; line.pad(1000, 'x');
-    for number in 0..20 { mail.log(line); }
+    for number in 0..10 { mail.log(line); }
     mail.move_to("Done");
 }"#;
 
-const MESSAGES: usize = 60;
+const MESSAGES: usize = 120;
 
 /// An engine whose log is left to the test.
 struct Engine(Child);
@@ -83,6 +83,6 @@ fn once_ends_when_its_whole_log_is_written() {
     let mill = loud();
     let log = mill.expect(0, &["run", "--once", "--log", "json"]);
     let of = |kind: &str| log.lines().filter(|line| json(line)["event"] == kind).count();
-    assert_eq!((of("step"), of("done")), (20 * MESSAGES, MESSAGES));
+    assert_eq!((of("step"), of("done")), (10 * MESSAGES, MESSAGES));
     assert_eq!(json(log.lines().last().unwrap())["event"], "stopped");
 }
