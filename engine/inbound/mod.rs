@@ -235,6 +235,7 @@ impl Line {
         records
     }
 
+    /// Held records that are due, a batch of them: what is left stays due.
     fn due(&self) -> Result<Vec<MessageRecord>> {
         let now = self.clock.now_ms();
         let mut held = self.store.held()?;
@@ -242,6 +243,7 @@ impl Line {
             let at = record.hold.as_ref().and_then(|hold| hold.retry_at_ms);
             record.key.account == self.name && at.is_some_and(|at| at <= now)
         });
+        held.truncate(BATCH);
         Ok(held)
     }
 

@@ -151,7 +151,7 @@ impl Batch<'_> {
                 action: done.action,
                 at_ms,
                 outcome: done.outcome,
-                note: Some(done.note.chars().take(MOST_NOTE).collect()),
+                note: Some(shorten(&done.note)),
             });
             touched.push(done.record);
         }
@@ -264,6 +264,16 @@ impl Open {
     fn done(self, outcome: MarkOutcome, note: String) -> Done {
         Done { record: self.record, action: self.action, outcome, note, landed: None }
     }
+}
+
+/// A note cut to its limit; what its end says is kept.
+fn shorten(note: &str) -> String {
+    if note.chars().nth(MOST_NOTE).is_none() {
+        return note.to_owned();
+    }
+    let end = if note.ends_with(UID_NOT_TOLD) { UID_NOT_TOLD } else { "" };
+    let start: String = note.chars().take(MOST_NOTE).collect();
+    format!("{start}… {end}")
 }
 
 fn uids(group: &[Open]) -> Vec<Uid> {
