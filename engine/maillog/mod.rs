@@ -55,7 +55,7 @@ pub enum Event {
         account: Arc<str>,
         /// Why, and what to do.
         error: String,
-        /// Seconds until the next try.
+        /// Seconds until the next try; 0 where there is none.
         again_in: u64,
     },
     /// Everything decided for a message is done.
@@ -182,7 +182,11 @@ fn text(event: &Event) -> String {
             format!("{account}: connected, {} watched", count(*mailboxes, "mailbox"))
         }
         Event::Lost { account, error, again_in } => {
-            format!("{account}: {error}; next try in {again_in} s")
+            let next = match again_in {
+                0 => String::new(),
+                seconds => format!("; next try in {seconds} s"),
+            };
+            format!("{account}: {error}{next}")
         }
         Event::Done { id, key, subject, did, .. } => {
             let did = if did.is_empty() { "left where it is".into() } else { did.join(", ") };
