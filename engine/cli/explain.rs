@@ -19,8 +19,8 @@ pub struct Args {
     /// The number from the log, or a Message-ID; without it, the newest decisions as a table
     id: Option<String>,
     /// How many rows the table has
-    #[arg(long, default_value_t = 30)]
-    limit: usize,
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// One JSON object a decision
     #[arg(long)]
     json: bool,
@@ -34,7 +34,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     };
     let request = match &args.id {
         Some(what) => Request::Explain { what: what.clone() },
-        None => Request::Recent { limit: args.limit },
+        None => Request::Recent { limit: args.limit as usize },
     };
     let records: Vec<MessageRecord> = match ask_for(&config.engine.data, &request) {
         Ok(records) => records,
@@ -85,7 +85,8 @@ fn what_and_why(record: &MessageRecord) -> (String, String) {
     };
     rows.extend(whole.map(|(what, why)| (what.to_owned(), why)));
     if rows.is_empty() {
-        return (format!("stays in {}", record.key.mailbox), "no rule asked for more".into());
+        let stays = format!("stays in {}", inert(record.key.mailbox.as_str()));
+        return (stays, "no rule asked for more".into());
     }
     let (what, why): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     (what.join("\n"), why.join("\n"))
@@ -159,7 +160,8 @@ fn story(record: &MessageRecord) -> String {
     lines.push("  actions".into());
     lines.extend((0..decision.actions.len()).map(|index| action_line(record, index)));
     lines.push(format!("  {}", ending(record)));
-    lines.join("\n")
+    // Names from servers, rules and senders stand in these lines.
+    lines.iter().map(|line| inert(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn step_line(step: &StepReport) -> String {

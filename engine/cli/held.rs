@@ -89,7 +89,8 @@ fn show_text(record: &MessageRecord) -> String {
         Some(at) => format!("tried again at {}", rfc3339(at)),
         None => "waits for a person".into(),
     };
-    let (id, key, subject) = (record.id, &record.key, inert(&record.subject));
+    let (id, subject) = (record.id, inert(&record.subject));
+    let key = inert(&record.key.to_string());
     format!("#{id} {key} since {since}\n    \"{subject}\"\n    {}; {again}", inert(reason))
 }
 
@@ -102,6 +103,10 @@ fn change(
     let answer = ask(&config.engine.data, request)
         .and_then(|(ids, by)| Ok((understood::<Vec<u64>>(ids)?, by)));
     match answer {
+        Ok((ids, _)) if ids.is_empty() => {
+            output.note(format_args!("nothing is held"));
+            Exit::Right
+        }
         Ok((ids, by)) => {
             output.line(format_args!("{} {}", ids.len(), done(by)));
             Exit::Right

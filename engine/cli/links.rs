@@ -39,7 +39,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
             output.line(serde_json::json!(link));
         } else {
             let (at, subject) = (rfc3339(link.at_ms), inert(&link.subject));
-            output.line(format_args!("#{} {at} by {}: {subject}", link.id, link.evidence));
+            let evidence = inert(&link.evidence);
+            output.line(format_args!("#{} {at} by {evidence}: {subject}", link.id));
         }
     }
     Exit::Right

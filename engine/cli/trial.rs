@@ -126,7 +126,16 @@ impl<'a> Trial<'a> {
             && !config.pipelines.contains_key(name)
         {
             let known: Vec<&str> = config.pipelines.keys().map(String::as_str).collect();
-            return Err(wrong(format!("there is no pipeline \"{name}\"; there are {known:?}")));
+            return Err(wrong(format!(
+                "there is no pipeline \"{name}\"; there are: {}",
+                known.join(", ")
+            )));
+        }
+        if let Some(name) = &args.step
+            && !generation.steps().contains(&name.as_str())
+        {
+            let known = generation.steps().join(", ");
+            return Err(wrong(format!("there is no step \"{name}\"; pipelines use: {known}")));
         }
         let account = match &args.account {
             Some(name) if !config.accounts.contains_key(name) => {

@@ -107,7 +107,7 @@ fn source(reader: &Reader<'_>) -> Option<Source> {
     if reader.one_of(&["imap", "maildir"])? == "imap" {
         return imap::read(reader).map(Source::Imap);
     }
-    reader.refuse(&["login", "ca", "tls"], "it belongs to `imap`");
+    reader.refuse(&["login", "ca", "tls"], "it belongs to `imap = …`, instead of `maildir`");
     reader.path("maildir").map(|path| Source::Maildir { path })
 }
 
