@@ -412,6 +412,26 @@ fn hostile_scripts_end_with_one_clear_line() {
         ("let a = #{}; loop { let b = #{}; b[\"x\"] = a; a = b; }", "the depth of lists within"),
         ("let a = []; a.pad(100000, \"x\");", "is too large"),
         ("let s = \"\"; s.pad(9999999, 'x');", "is too large"),
+        (
+            "let s = \"\"; s.pad(200000, 'a'); s.replace(\"a\", s);",
+            "replace() makes a text of more than 1048576 bytes",
+        ),
+        (
+            "let s = \"\"; s.pad(200000, 'a'); s.replace('a', s); ",
+            "replace() makes a text of more than 1048576 bytes",
+        ),
+        (
+            "let s = \"\"; s.pad(500000, 'a'); let a = []; a.pad(9000, s); a.to_string();",
+            "length of string is too large",
+        ),
+        (
+            "let s = \"\"; s.pad(500000, 'a'); let a = []; a.pad(9000, s); let t = \"x\" + a;",
+            "length of string is too large",
+        ),
+        (
+            "let s = \"\"; s.pad(500000, 'a'); let a = []; a.pad(9000, s); let t = `x${a}`;",
+            "length of string is too large",
+        ),
         ("loop { print(\"gigabyte\"); }", "rule.rhai:2: more than 64 log lines"),
         ("for i in 0..100 { print(i); }", "more than 64 log lines for one message"),
         ("for i in 0..100 { mail.log(i); }", "more than 64 log lines for one message"),

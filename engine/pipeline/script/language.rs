@@ -15,7 +15,7 @@ use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext, OptimizationLeve
 
 use super::error::{Answer, End, broken, refused};
 use super::known::{Kind, Known};
-use super::{Script, call, lint, parts, reads, size, text, time, verbs};
+use super::{Script, call, grow, lint, parts, reads, size, text, time, verbs};
 use crate::fault::{Fault, Faults};
 use crate::pipeline::limits::Limits;
 
@@ -127,6 +127,7 @@ fn bare(limits: &Limits) -> Engine {
     engine.set_max_strings_interned(0);
     set_limits(&mut engine, limits);
     size::register(&mut engine, limits);
+    grow::register(&mut engine, limits);
     engine
 }
 

@@ -7,6 +7,7 @@
 
 mod call;
 mod error;
+mod grow;
 mod known;
 mod language;
 mod lint;
