@@ -4,6 +4,8 @@
 //! Written here because mail-parser 0.11.9 loses parameters folded after `=` and the charset of
 //! continued ones.
 
+use std::collections::HashMap;
+
 use super::{charset, transfer, word};
 
 /// The value before the first `;`, and the parameters.
@@ -19,7 +21,7 @@ pub(super) struct Parameters {
 const MOST_VALUE: usize = 64 << 10;
 
 /// More parameters than this are not read.
-const MOST_PARAMETERS: usize = 1000;
+const MOST_PARAMETERS: usize = 200;
 
 impl Parameters {
     /// Parses an unfolded value.
@@ -98,26 +100,27 @@ fn value(text: &str) -> (String, &str) {
 
 /// Joins continued parameters and decodes extended ones.
 fn join(segments: Vec<Segment>) -> Vec<(String, String)> {
-    let mut order: Vec<String> = Vec::new();
-    let mut sorted = segments;
-    for segment in &sorted {
-        if !order.contains(&segment.name) {
-            order.push(segment.name.clone());
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut groups: Vec<Vec<Segment>> = Vec::new();
+    for segment in segments {
+        let place = *places.entry(segment.name.clone()).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
         }
+        groups[place].push(segment);
     }
-    sorted.sort_by_key(|segment| segment.number);
-    order
-        .into_iter()
-        .filter_map(|name| {
-            let of_name = || sorted.iter().filter(|segment| segment.name == name);
-            let value = if of_name().any(|segment| segment.extended) {
-                decode_extended(of_name().filter(|segment| segment.extended))
-            } else {
-                word::decode(&of_name().next()?.value)
-            };
-            Some((name, value))
-        })
-        .collect()
+    groups.into_iter().filter_map(join_one).collect()
+}
+
+/// One parameter of its segments, with its name.
+fn join_one(mut segments: Vec<Segment>) -> Option<(String, String)> {
+    segments.sort_by_key(|segment| segment.number);
+    let first = segments.first()?;
+    let value = match segments.iter().any(|segment| segment.extended) {
+        true => decode_extended(segments.iter().filter(|segment| segment.extended)),
+        false => word::decode(&first.value),
+    };
+    Some((first.name.clone(), value))
 }
 
 /// RFC 2231 sections 3 and 4: the first encoded segment names charset and language.

@@ -176,6 +176,23 @@ async fn a_login_refused_is_an_error_without_the_password() {
 }
 
 #[tokio::test]
+async fn a_server_that_repeats_the_login_later_gets_no_password_into_the_error() {
+    let fake = FakeImap::start(|mut peer: Peer| async move {
+        peer.send("* OK ready\r\n").await;
+        peer.answer("CAPABILITY", "* CAPABILITY IMAP4rev1\r\n").await;
+        peer.answer("LOGIN", "").await;
+        let tag = peer.expect("CAPABILITY").await;
+        peer.send(format!("{tag} BAD after LOGIN \"alice\" \"{PASSWORD}\"\r\n")).await;
+        peer.until_end().await;
+    })
+    .await;
+    let error = connect(&fake.settings(Security::None), PASSWORD).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains(PASSWORD), "{error}");
+    assert!(error.to_string().contains("BAD after LOGIN"), "{error}");
+    fake.finish().await;
+}
+
+#[tokio::test]
 async fn no_password_goes_where_login_is_disabled() {
     let fake = FakeImap::start(|mut peer: Peer| async move {
         peer.send("* OK ready\r\n").await;

@@ -149,13 +149,20 @@ async fn headers_are_read_up_to_the_empty_line_and_no_further() {
     fixture.put("new/2", "\nno headers");
     fixture.put("new/3", "Subject: no body");
     fixture.put("new/4", "");
+    fixture.put("new/5", "Subject: twice\r\r\n\r\r\nbody");
     set_time(&fixture.path.join("new/2"), UNIX_EPOCH + Duration::from_millis(1_600_000_000_123));
     fixture.select("INBOX").await;
-    let fetched = fixture.mail.fetch(&uids(&[3, 1, 2, 4]), Extent::Headers).await.unwrap();
+    let fetched = fixture.mail.fetch(&uids(&[3, 1, 2, 4, 5]), Extent::Headers).await.unwrap();
     let read: Vec<_> = fetched.iter().map(|one| (one.uid.0, one.bytes.as_slice())).collect();
     assert_eq!(
         read,
-        [(1, headers.as_bytes()), (2, b"\n".as_slice()), (3, b"Subject: no body"), (4, b"")]
+        [
+            (1, headers.as_bytes()),
+            (2, b"\n".as_slice()),
+            (3, b"Subject: no body"),
+            (4, b""),
+            (5, b"Subject: twice\r\r\n\r\r\n"),
+        ]
     );
     assert_eq!(fetched[0].size, headers.len() as u64 + 200_008);
     assert_eq!(fetched[1].received_ms, Some(1_600_000_000_123));

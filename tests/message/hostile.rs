@@ -219,6 +219,10 @@ fn hostile_ids_subjects_and_parameters() {
     for piece in ["; name*0=x", "; x", ";", "(", "=\"", "; a=b", "\\", "; n*1*=utf-8''%"] {
         is_linear(4_000, |n| field("Content-Type", &format!("text/plain{}", piece.repeat(n))));
     }
+    is_linear(1_000, |n| {
+        let names: String = (0..n).map(|number| format!(";{number:06}=x")).collect();
+        field("Content-Type", &format!("text/plain{names}"))
+    });
     for piece in ["(", "1", " ", "Mon, ", "-"] {
         is_linear(8_000, |n| field("Date", &piece.repeat(n)));
     }

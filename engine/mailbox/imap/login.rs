@@ -33,9 +33,13 @@ impl Session {
             let login = Command::new("LOGIN").string(user.as_bytes());
             self.run("log in", login.string(password.as_bytes())).await
         };
+        let learned = match answered {
+            Ok(_) => self.learn_capabilities().await,
+            Err(error) => Err(error),
+        };
+        // Not before the answer after the login: a server may repeat there what it was sent.
         self.secrets.clear();
-        answered?;
-        self.learn_capabilities().await
+        learned
     }
 
     /// Servers announce more after the login (Exchange: MOVE), and what they announced before may

@@ -64,7 +64,7 @@ fn read_headers(mut file: File) -> io::Result<Vec<u8>> {
             return Err(too_large(format!("its header block has more than {MAX_HEADERS} bytes")));
         }
         // An empty line has two line ends; the first may be in what was searched.
-        searched = bytes.len().saturating_sub(2);
+        searched = bytes.len().saturating_sub(16);
     }
 }
 
@@ -78,10 +78,10 @@ fn end_of_headers(bytes: &[u8], from: usize) -> Option<usize> {
     }
     let from = from.min(bytes.len());
     let ends = bytes[from..].iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    ends.map(|(at, _)| from + at + 1).find_map(|next| match &bytes[next..] {
-        [b'\n', ..] => Some(next + 1),
-        [b'\r', b'\n', ..] => Some(next + 2),
-        _ => None,
+    ends.map(|(at, _)| from + at + 1).find_map(|next| {
+        // Some gateways make CR CR LF of CR LF.
+        let end = next + bytes[next..].iter().take_while(|byte| **byte == b'\r').count();
+        (bytes.get(end) == Some(&b'\n')).then_some(end + 1)
     })
 }
 
