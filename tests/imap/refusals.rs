@@ -182,13 +182,14 @@ async fn a_server_that_repeats_the_login_later_gets_no_password_into_the_error()
         peer.answer("CAPABILITY", "* CAPABILITY IMAP4rev1\r\n").await;
         peer.answer("LOGIN", "").await;
         let tag = peer.expect("CAPABILITY").await;
-        peer.send(format!("{tag} BAD after LOGIN \"alice\" \"{PASSWORD}\"\r\n")).await;
+        peer.send(format!("{tag} NO after LOGIN \"alice\" \"{PASSWORD}\"\r\n")).await;
         peer.until_end().await;
     })
     .await;
     let error = connect(&fake.settings(Security::None), PASSWORD).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains(PASSWORD), "{error}");
-    assert!(error.to_string().contains("BAD after LOGIN"), "{error}");
+    assert!(error.to_string().contains("NO after LOGIN"), "{error}");
+    assert_eq!(error.retry(), Retry::Later, "it is not the login that was refused: {error}");
     fake.finish().await;
 }
 

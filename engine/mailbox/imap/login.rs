@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use super::command::Command;
 use super::name;
 use super::response::Reply;
-use super::session::Session;
+use super::session::{LOG_IN, Session};
 
 impl Session {
     /// AUTHENTICATE PLAIN where it is announced, else LOGIN unless the server forbids it.
@@ -18,20 +18,20 @@ impl Session {
         let password = secret.expose_secret();
         if user.contains('\0') || password.contains('\0') {
             let why = "a user name or password cannot hold a NUL character";
-            return Err(Error::permanent(self.at("log in"), why));
+            return Err(Error::permanent(self.at(LOG_IN), why));
         }
         self.learn_capabilities().await?;
         let blob = Zeroizing::new(STANDARD.encode(format!("\0{user}\0{password}")));
         self.secrets = secrets(password, &blob);
         let answered = if self.has("AUTH=PLAIN") {
             let line = Zeroizing::new(blob.as_bytes().to_vec());
-            self.run("log in", Command::new("AUTHENTICATE PLAIN").response(line)).await
+            self.run(LOG_IN, Command::new("AUTHENTICATE PLAIN").response(line)).await
         } else if self.has("LOGINDISABLED") {
             let why = "the server takes no password here (LOGINDISABLED, no AUTH=PLAIN)";
-            Err(Error::permanent(self.at("log in"), why))
+            Err(Error::permanent(self.at(LOG_IN), why))
         } else {
             let login = Command::new("LOGIN").string(user.as_bytes());
-            self.run("log in", login.string(password.as_bytes())).await
+            self.run(LOG_IN, login.string(password.as_bytes())).await
         };
         let learned = match answered {
             Ok(_) => self.learn_capabilities().await,

@@ -310,7 +310,7 @@ impl Session {
     }
 
     fn refused(&mut self, what: &str, said: &Said) -> Error {
-        let at_login = if self.secrets.is_empty() { AtLogin::No } else { AtLogin::Yes };
+        let at_login = if what == LOG_IN { AtLogin::Yes } else { AtLogin::No };
         let said = Said { text: self.redacted(&said.text), ..said.clone() };
         let refusal = Refusal::new(&said, at_login);
         let error = refusal.error(&self.at(what));
@@ -323,6 +323,9 @@ impl Session {
         self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), hide)
     }
 }
+
+/// What the command is called that hands the password over.
+pub(super) const LOG_IN: &str = "log in";
 
 /// Tags are random: an answer to another one was made up before the command was sent.
 fn own(tag: &str, of: &str, said: Said) -> Result<Said, Lost> {

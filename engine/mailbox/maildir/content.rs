@@ -70,19 +70,18 @@ fn read_headers(mut file: File) -> io::Result<Vec<u8>> {
 
 /// Where the body begins: behind the first empty line at or after `from`.
 fn end_of_headers(bytes: &[u8], from: usize) -> Option<usize> {
-    if bytes.starts_with(b"\n") {
-        return Some(1);
-    }
-    if bytes.starts_with(b"\r\n") {
-        return Some(2);
+    if let Some(end) = end_of_empty_line(bytes, 0) {
+        return Some(end);
     }
     let from = from.min(bytes.len());
-    let ends = bytes[from..].iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    ends.map(|(at, _)| from + at + 1).find_map(|next| {
-        // Some gateways make CR CR LF of CR LF.
-        let end = next + bytes[next..].iter().take_while(|byte| **byte == b'\r').count();
-        (bytes.get(end) == Some(&b'\n')).then_some(end + 1)
-    })
+    let mut ends = bytes[from..].iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    ends.find_map(|(at, _)| end_of_empty_line(bytes, from + at + 1))
+}
+
+/// Where the empty line ends that begins at `at`. Some gateways make CR CR LF of CR LF.
+fn end_of_empty_line(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = at + bytes[at..].iter().take_while(|byte| **byte == b'\r').count();
+    (bytes.get(end) == Some(&b'\n')).then_some(end + 1)
 }
 
 fn read_whole(file: File, size: u64, max_size: u64) -> io::Result<Vec<u8>> {
