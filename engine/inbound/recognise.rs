@@ -1,14 +1,15 @@
 //! Recognises messages that were decided before, so that nothing is done twice.
 //!
-//! Three ways lead to a message being met again: a crash between a plan and the cursor (its key is
-//! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move
-//! or copy of our own into a watched mailbox on a server that does not tell the new UID.
+//! These ways lead to a message being met again: a crash between a plan and the cursor (its key is
+//! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move,
+//! copy or delivery of our own into a mailbox that is watched on a server that does not tell the new
+//! UID, or that came to be watched only later (the record's marks tell where it landed).
 
 use super::decide::{Item, Kind};
 use super::{Line, record};
 use crate::config::Target;
 use crate::error::Result;
-use crate::mail::{MailboxName, MessageKey, UidValidity};
+use crate::mail::{MessageKey, UidValidity};
 use crate::perform::UID_NOT_TOLD;
 use crate::pipeline::Action;
 use crate::store::{Mark, MessageRecord, State};
@@ -65,22 +66,22 @@ impl Line {
         let now = self.clock.now_ms();
         records.iter().any(|record| {
             let here = record.key.account == self.name && record.size == size;
-            here && (renumbered(record, key) || moved_here(record, &key.mailbox, now))
-                || self.delivered_here(record, &key.mailbox, now)
+            here && (renumbered(record, key) || moved_here(record, key, now))
+                || self.delivered_here(record, key, now)
         })
     }
 
-    /// Our own delivery into this mailbox, not long ago, whose UID was not told. Its size may be
-    /// another, because deliveries carry header changes.
-    fn delivered_here(&self, record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+    /// Our own delivery to this place. Its size may be another, because deliveries carry header
+    /// changes.
+    fn delivered_here(&self, record: &MessageRecord, key: &MessageKey, now_ms: i64) -> bool {
         record.marks.iter().any(|mark| {
             let said = record.decision.actions.get(mark.action).map(|said| &said.action);
             let Some(Action::DeliverTo { target }) = said else { return false };
             matches!(
                 self.config.targets.get(target),
                 Some(Target::Account { account, mailbox })
-                    if **account == *self.name && mailbox == here
-            ) && is_recent_and_untold(mark, now_ms)
+                    if **account == *self.name && *mailbox == key.mailbox
+            ) && landed_here(mark, key, now_ms)
         })
     }
 }
@@ -106,18 +107,20 @@ fn renumbered(record: &MessageRecord, key: &MessageKey) -> bool {
         && !moved
 }
 
-/// Our own move or copy into this mailbox, not long ago, whose UID was not told.
-fn moved_here(record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+/// Our own move or copy to this place.
+fn moved_here(record: &MessageRecord, key: &MessageKey, now_ms: i64) -> bool {
     record.marks.iter().any(|mark| {
         let target = match record.decision.actions.get(mark.action).map(|said| &said.action) {
             Some(Action::MoveTo { mailbox } | Action::CopyTo { mailbox }) => Some(mailbox),
             _ => None,
         };
-        target == Some(here) && is_recent_and_untold(mark, now_ms)
+        target == Some(&key.mailbox) && landed_here(mark, key, now_ms)
     })
 }
 
-fn is_recent_and_untold(mark: &Mark, now_ms: i64) -> bool {
-    now_ms - mark.at_ms < OWN_MOVE_MS
-        && mark.note.as_deref().is_some_and(|note| note.ends_with(UID_NOT_TOLD))
+/// Whether an action landed under this UID, or not long ago under one that was not told.
+fn landed_here(mark: &Mark, key: &MessageKey, now_ms: i64) -> bool {
+    let Some(note) = mark.note.as_deref() else { return false };
+    let untold = note.ends_with(UID_NOT_TOLD) && now_ms - mark.at_ms < OWN_MOVE_MS;
+    untold || note.ends_with(&format!("{}/{}", key.mailbox, key.uid))
 }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Batch, Done, Landing, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
+use super::{Batch, Done, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
 use crate::config::{Source, Target};
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
@@ -102,7 +102,7 @@ async fn into_account(
         };
         match put {
             Ok(uid) => {
-                let done = delivered(open, account, mailbox, uid);
+                let done = delivered(batch.ledger.site, open, (account, mailbox), uid);
                 batch.ledger.mark_soon(done);
             }
             Err(error) => batch.ledger.hold(&[open], &error),
@@ -165,16 +165,12 @@ async fn put_once(
 
 /// A delivery that is done. Where the UID is told, the message is known as ours should that mailbox
 /// be watched.
-fn delivered(open: Open, account: &str, mailbox: &MailboxName, uid: Placed) -> Done {
+fn delivered(site: Site<'_>, open: Open, place: (&str, &MailboxName), uid: Placed) -> Done {
+    let (account, mailbox) = place;
     let there = format!("delivered to {account}/{mailbox}");
     match uid {
         Some((uidvalidity, uid)) => Done {
-            landed: Some(Landing {
-                account: account.into(),
-                mailbox: mailbox.clone(),
-                uidvalidity,
-                uid,
-            }),
+            landed: site.landing(&account.into(), mailbox, uidvalidity, uid),
             ..open.done(MarkOutcome::Done, format!("{there}/{uid}"))
         },
         None => open.done(MarkOutcome::Done, format!("{there} {UID_NOT_TOLD}")),

@@ -2,6 +2,7 @@
 //! marked and written down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold};
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub struct Ledger<'a> {
     pub records: Vec<MessageRecord>,
     /// Writes marks while the next command is under way.
     pub writing: &'a Writing,
+    /// Records of which something may have been done before this ledger was made.
+    begun: BTreeSet<usize>,
     /// Records that changed since they were written.
     unwritten: BTreeSet<usize>,
 }
@@ -35,7 +38,15 @@ impl<'a> Ledger<'a> {
         records: Vec<MessageRecord>,
         writing: &'a Writing,
     ) -> Self {
-        Self { site, mailbox, records, writing, unwritten: BTreeSet::new() }
+        let begun = |record: &MessageRecord| record.hold.is_some() || !record.marks.is_empty();
+        let numbered = records.iter().enumerate();
+        let begun = numbered.filter(|(_, record)| begun(record)).map(|(index, _)| index).collect();
+        Self { site, mailbox, records, writing, begun, unwritten: BTreeSet::new() }
+    }
+
+    /// Whether something of this message's plan may have been done earlier.
+    pub(super) fn was_begun(&self, open: Open) -> bool {
+        self.begun.contains(&open.record)
     }
 
     /// Actions of records not held that have no mark yet, gathered by what `target` says.
@@ -153,18 +164,14 @@ impl<'a> Ledger<'a> {
 
     /// The outcome of copying or moving a group, message by message.
     fn landed(&self, group: &[Open], target: &MailboxName, landed: &Landed) -> Vec<Done> {
+        let account: Arc<str> = self.site.account.name.as_str().into();
         group
             .iter()
             .map(|open| {
                 let here = self.here(*open);
                 match (landed.uidvalidity, landed.uids.get(&open.uid)) {
                     (Some(uidvalidity), Some(uid)) => Done {
-                        landed: Some(Landing {
-                            account: self.site.account.name.as_str().into(),
-                            mailbox: target.clone(),
-                            uidvalidity,
-                            uid: *uid,
-                        }),
+                        landed: self.site.landing(&account, target, uidvalidity, *uid),
                         ..open.done(MarkOutcome::Done, format!("{here} -> {target}/{uid}"))
                     },
                     (Some(_), None) => {

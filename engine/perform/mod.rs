@@ -54,6 +54,25 @@ pub struct Site<'a> {
     pub clock: &'a Clock,
 }
 
+impl Site<'_> {
+    /// What is noted of a message that we put into a mailbox: nothing where that is not watched.
+    fn landing(
+        &self,
+        account: &Arc<str>,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        uid: Uid,
+    ) -> Option<Landing> {
+        let watches = self.config.accounts.get(&**account)?.watches(mailbox);
+        watches.then(|| Landing {
+            account: account.clone(),
+            mailbox: mailbox.clone(),
+            uidvalidity,
+            uid,
+        })
+    }
+}
+
 /// Plans of one selected mailbox, performed together.
 pub struct Batch<'a> {
     /// The plans and where marks go.
@@ -147,10 +166,9 @@ impl Batch<'_> {
 
     /// Whether the action may have happened although it has no mark.
     fn in_doubt(&self, open: Open) -> bool {
-        let record = &self.ledger.records[open.record];
         // A message that was held before is decided anew, but not all of its first plan may have
         // been in vain.
-        self.doubt == Doubt::Possible || record.hold.is_some() || !record.marks.is_empty()
+        self.doubt == Doubt::Possible || self.ledger.was_begun(open)
     }
 
     /// Makes a target mailbox that is missing, where the account allows. `false`: it is not
