@@ -119,8 +119,8 @@ struct Open {
 
 impl Batch<'_> {
     /// Performs everything that is open and gives the records back: settled, or held where the
-    /// server refused for good. Each is handed to the ledger's [`Writing`], which the caller
-    /// finishes, whatever this returns.
+    /// server refused for good. Each is handed to the ledger's pen, whose [`crate::store::Writing`]
+    /// the caller finishes, whatever this returns.
     ///
     /// # Errors
     /// What trying again may mend.

@@ -53,7 +53,7 @@ pub use change::{Change, Cursor};
 pub use links::Link;
 pub use memory::StoreMemory;
 pub use record::{Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State};
-pub use writing::Writing;
+pub use writing::{Pen, Writing};
 
 use disk::Disk;
 use draft::Draft;
