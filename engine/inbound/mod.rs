@@ -17,6 +17,7 @@ use crate::pipeline::Generation;
 use crate::store::{Change, Cursor, MessageRecord, State};
 
 mod decide;
+mod doubt;
 mod recognise;
 
 use decide::Decided;
@@ -74,6 +75,7 @@ impl Line {
         more: impl Fn() -> bool,
     ) -> Result<Tally> {
         let selected = mailboxes.select(mailbox).await?;
+        let doubtful = self.doubt_below(mailbox, &selected).await?;
         let uidvalidity = selected.uidvalidity;
         let mut open = Opened { mailboxes, mailbox, selected, known };
         let mut above = self.cursor(mailbox, uidvalidity).await?;
@@ -83,10 +85,11 @@ impl Line {
             let Some(last) = uids.last().copied() else { break };
             let news = self.without_own(&open, &uids)?;
             let (fetched, broken) = fetch_each(open.mailboxes, &news, Extent::Headers).await?;
-            let fetched = self.without_known(mailbox.clone(), uidvalidity, fetched).await?;
+            let fetched =
+                self.without_known(mailbox.clone(), uidvalidity, doubtful, fetched).await?;
             let decided = self.decide(&mut open, fetched, broken).await?;
             above = decided.cut_after.unwrap_or(last);
-            let records = self.carry_out(&mut open, decided).await?;
+            let records = self.carry_out(&mut open, decided, doubtful).await?;
             let cursor = Cursor { uidvalidity, uid: above };
             self.settle(mailbox, records, Some(cursor), &mut tally).await?;
         }
@@ -112,8 +115,10 @@ impl Line {
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
             self.settle(&mailbox, record::void(void), None, &mut tally).await?;
+            let doubtful = self.doubt_below(&mailbox, &selected).await?;
             let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
-            let records = self.perform(&mut open, current, Doubt::Possible).await?;
+            let doubt = doubt::doubt(&current, doubtful, Doubt::Possible);
+            let records = self.perform(&mut open, current, doubt).await?;
             self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
@@ -136,6 +141,7 @@ impl Line {
             let uidvalidity = selected.uidvalidity;
             let current = held.iter().filter(|held| held.key.uidvalidity == uidvalidity);
             let uids: Vec<Uid> = current.map(|held| held.key.uid).collect();
+            let doubtful = self.doubt_below(&mailbox, &selected).await?;
             let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
             let (fetched, broken) = fetch_each(open.mailboxes, &uids, Extent::Headers).await?;
             let fetched_uids = fetched.iter().map(|message| message.uid);
@@ -144,7 +150,7 @@ impl Line {
             self.settle(&mailbox, gone, None, &mut tally).await?;
             let mut decided = self.decide(&mut open, fetched, broken).await?;
             self.without_released(&mut decided)?;
-            let records = self.carry_out(&mut open, decided).await?;
+            let records = self.carry_out(&mut open, decided, doubtful).await?;
             self.settle(&mailbox, records, None, &mut tally).await?;
         }
         Ok(tally)
@@ -157,14 +163,16 @@ impl Line {
         Ok(())
     }
 
-    /// Writes the plans down, then performs them.
+    /// Writes the plans down, then performs them; those for messages below `doubtful` in doubt.
     async fn carry_out(
         &self,
         open: &mut Opened<'_>,
         decided: Decided,
+        doubtful: Uid,
     ) -> Result<Vec<MessageRecord>> {
         self.plan(&decided.records, decided.states).await?;
-        self.perform(open, decided.records, Doubt::None).await
+        let doubt = doubt::doubt(&decided.records, doubtful, Doubt::None);
+        self.perform(open, decided.records, doubt).await
     }
 
     async fn perform(
@@ -342,12 +350,13 @@ impl Line {
         &self,
         mailbox: MailboxName,
         uidvalidity: UidValidity,
+        doubtful: Uid,
         fetched: Vec<Fetched>,
     ) -> Result<Vec<Fetched>> {
         self.off_network(move |line| {
             let mut news = Vec::with_capacity(fetched.len());
             for message in fetched {
-                if !line.recognises(&mailbox, uidvalidity, &message)? {
+                if !line.recognises(&mailbox, uidvalidity, doubtful, &message)? {
                     news.push(message);
                 }
             }

@@ -43,6 +43,9 @@ pub enum Doubt {
     None,
     /// The engine or the connection ended since the plan was committed: look before repeating.
     Possible,
+    /// As [`Doubt::Possible`], and the plan may be the second one for its message, which may have had
+    /// another key when the first one was carried out: a damaged store lost its record.
+    Forgotten,
 }
 
 /// What performing needs to know of its surroundings.
@@ -183,7 +186,7 @@ impl Batch<'_> {
         let record = &self.records[open.record];
         // A message that was held before is decided anew, but not all of its first plan may have
         // been in vain.
-        self.doubt == Doubt::Possible || record.hold.is_some() || !record.marks.is_empty()
+        self.doubt != Doubt::None || record.hold.is_some() || !record.marks.is_empty()
     }
 
     /// Sees that a target mailbox is there, making it where the account allows.

@@ -23,8 +23,8 @@ impl Store {
     ///
     /// After a repair, an import or a restored backup these are all that are there when the mailbox
     /// is selected first: their records may be lost, and their cursor too low. After a new
-    /// UIDVALIDITY they are those whose records were pruned. The doubt ends where the cursor has
-    /// passed them.
+    /// UIDVALIDITY they are those whose records were pruned. The doubt ends by itself: once the cursor
+    /// has passed them, they are not met again, but for those that are held.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -46,13 +46,8 @@ impl Store {
             let unfixed = salvaged || renumbered;
             return Ok(if unfixed { Doubtful::Unfixed } else { Doubtful::Nothing });
         };
-        if fixed.uidvalidity != uidvalidity {
-            return Ok(Doubtful::Unfixed);
-        }
-        let passed = cursor.is_some_and(|cursor| {
-            cursor.uidvalidity == uidvalidity && cursor.uid.0 >= fixed.uid.0.saturating_sub(1)
-        });
-        Ok(if passed { Doubtful::Nothing } else { Doubtful::Below(fixed.uid) })
+        let same = fixed.uidvalidity == uidvalidity;
+        Ok(if same { Doubtful::Below(fixed.uid) } else { Doubtful::Unfixed })
     }
 }
 

@@ -19,6 +19,7 @@ use crate::mailbox::{
     Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke,
 };
 
+mod alike;
 mod content;
 mod delivery;
 mod entry;
@@ -28,6 +29,7 @@ mod target;
 mod transfer;
 mod uidlist;
 
+pub use alike::count_alike;
 pub use delivery::{Attempt, Delivered, deliver};
 
 use index::Index;
