@@ -15,6 +15,7 @@ use mailmill::store::{
 
 mod crash;
 mod held;
+mod salvage;
 
 fn inbox() -> MailboxName {
     MailboxName::inbox()
