@@ -12,7 +12,7 @@ use crate::error::{Context, Result};
 use crate::mail::inert;
 use crate::store::{self, Exported, Repair, Repaired, Survey};
 
-/// Check, repair, export or import the store: what mailmill remembers; no mail is in it
+/// Check, repair, compact, export or import the store: what mailmill remembers; no mail is in it
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -47,6 +47,13 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Give back the disk space that the store no longer needs; the engine must not run
+    ///
+    /// The engine does so itself when it starts, where it is worth while.
+    Compact {
+        #[command(flatten)]
+        config: ConfigArg,
+    },
     /// Write all that the store holds as lines of JSON; exit 1 if some of it cannot be read
     ///
     /// A damaged store gives what can be read. A running engine keeps mail waiting meanwhile.
@@ -72,6 +79,7 @@ enum What {
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     let (What::Check { config, .. }
     | What::Repair { config, .. }
+    | What::Compact { config }
     | What::Export { config, .. }
     | What::Import { config, .. }) = &args.what;
     let config = match config.load(output) {
@@ -85,6 +93,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
             let which = if *from_backup { Repair::Restored } else { Repair::Damaged };
             repair(data, which, *json, output)
         }
+        What::Compact { .. } => compact(data, output),
         What::Export { file, .. } => export(data, file.as_deref(), output),
         What::Import { file, .. } => import(data, file, output),
     };
@@ -164,6 +173,13 @@ fn tell_repaired(data: &Path, repaired: &Repaired, output: &mut Output<'_>) {
         output.line(format_args!("the damaged store is kept as {}", kept.display()));
     }
     output.line("start the engine: what may have been done already is looked up first");
+}
+
+fn compact(data: &Path, output: &mut Output<'_>) -> Result<Exit> {
+    store::must_be_there(data)?;
+    let (before, after) = store::compact(data)?;
+    output.line(format_args!("the store {} had {before} bytes, now {after}", data.display()));
+    Ok(Exit::Right)
 }
 
 fn export(data: &Path, file: Option<&Path>, output: &mut Output<'_>) -> Result<Exit> {

@@ -39,7 +39,10 @@ pub(super) fn survey(scratch: &Scratch, data: &Path) -> Survey {
 }
 
 /// Tells a folder without a store from one with a broken one.
-pub(super) fn must_be_there(data: &Path) -> Result<()> {
+///
+/// # Errors
+/// There is no store.
+pub fn must_be_there(data: &Path) -> Result<()> {
     if place::is_there(data) || Witness::read(data) != Acknowledged::default() {
         return Ok(());
     }

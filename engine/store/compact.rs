@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::check;
 use super::disk::{Disk, UNSEALED};
 use super::draft::Writes;
 use super::fence::fenced;
@@ -30,8 +31,18 @@ pub(super) fn when_grown(disk: Disk, data: &Path) -> Result<Disk> {
     now(disk, data)
 }
 
-/// Makes the store anew.
-pub(super) fn now(disk: Disk, data: &Path) -> Result<Disk> {
+/// Makes the store of a data folder anew, whatever its size: the bytes of its files before and after.
+///
+/// # Errors
+/// As [`super::Store::open`], and a disk that fails.
+pub fn compact(data: &Path) -> Result<(u64, u64)> {
+    let disk = Disk::open(data, check::BRIEFLY)?;
+    let before = disk.bytes();
+    let after = now(disk, data)?.bytes();
+    Ok((before, after))
+}
+
+fn now(disk: Disk, data: &Path) -> Result<Disk> {
     let what = || format!("make the store {} smaller", data.display());
     if rebuild(&disk, data).is_err() {
         // For instance there is no room for a second one.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use super::carve::is_foreign;
 use super::draft::Writes;
 use super::fence::fenced;
 use super::lock::Lock;
@@ -25,6 +26,9 @@ pub(super) const UNSEALED: [&[u8]; 2] = [&key::SEAL, &key::SEQUENCE];
 
 /// Why a store whose seal does not fit is not used.
 pub(super) const UNSEALED_WHY: &str = "it is damaged (some of what was written is missing)";
+
+/// Why a file that is none of sled's is not used.
+const FOREIGN: &str = "its file db is damaged from end to end, or was not written by mailmill";
 
 /// How long a sled of this process that was just dropped may still hold its file.
 const LINGERING: Duration = Duration::from_secs(5);
@@ -326,6 +330,9 @@ fn opening(data: &Path) -> String {
 
 /// Opens sled's files in `folder`, the store of the data folder `data`.
 pub(super) fn open_sled(folder: &Path, data: &Path) -> Result<sled::Db> {
+    if is_foreign(&folder.join("db")).or_later(|| opening(data))? {
+        return Err(Error::permanent(opening(data), FOREIGN).next(ADVICE));
+    }
     let config = sled::Config::new()
         .path(folder)
         .mode(sled::Mode::HighThroughput)

@@ -128,7 +128,14 @@ fn mailbox(rest: &mut &[u8]) -> Option<MailboxName> {
 /// The item of a key and its whole value; `None` for what is made anew: indexes, counters, doubts.
 pub(super) fn item(key: Key, bytes: &[u8]) -> Result<Option<Item>> {
     Ok(Some(match key {
-        Key::Record(id) => Item::Record(Box::new(MessageRecord::decode(id, bytes)?)),
+        Key::Record(id) => {
+            let record = MessageRecord::decode(id, bytes)?;
+            if record.id != id {
+                let why = format!("it is record #{}", record.id);
+                return Err(Error::permanent(format!("read record #{id}"), why));
+            }
+            Item::Record(Box::new(record))
+        }
         Key::Cursor { account, mailbox } => {
             let Cursor { uidvalidity, uid } = Cursor::decode(bytes)?;
             Item::Cursor { account, mailbox, uidvalidity, uid }

@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 
 mod build;
+mod carve;
 mod change;
 mod check;
 mod compact;
@@ -60,7 +61,8 @@ mod walk;
 mod witness;
 
 pub use change::{Change, Cursor};
-pub use check::check;
+pub use check::{check, must_be_there};
+pub use compact::compact;
 pub use doubt::Doubtful;
 pub use links::Link;
 pub use memory::StoreMemory;

@@ -29,8 +29,8 @@ use super::scratch::Scratch;
 use super::survey::Survey;
 use super::walk::Walk;
 use super::witness::{Acknowledged, Witness};
-use super::{check, disk, key, seal};
-use crate::error::{Context, Result};
+use super::{check, disk, key, seal, value};
+use crate::error::{Context, Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use crate::pipeline::{Decision, Verdict};
 
@@ -68,14 +68,23 @@ pub fn repair(data: &Path, which: Repair, now_ms: i64) -> Result<Repaired> {
     check::must_be_there(data)?;
     let _lock = Lock::take(data, check::BRIEFLY)?;
     place::settle(data).or_later(|| format!("repair the store {}", data.display()))?;
-    let scratch = Scratch::of(data)?;
+    let mut scratch = Scratch::of(data)?;
     let found = check::survey(&scratch, data);
     let mut repaired =
         Repaired { found, kept: None, lost: Vec::new(), saved: 0, again: 0, rewound: 0 };
     if repaired.found.well && which == Repair::Damaged {
         return Ok(repaired);
     }
+    let newer = |tree| Walk::new(tree).get(&key::SEQUENCE).is_some_and(|at| value::is_newer(&at));
+    if scratch.tree().is_some_and(newer) {
+        let what = format!("repair the store {}", data.display());
+        return Err(Error::permanent(what, "a newer mailmill wrote it")
+            .next("use that mailmill; nothing was changed"));
+    }
     let known = Witness::read(data);
+    if !repaired.found.well {
+        scratch = scratch.best(data)?;
+    }
     let mut builder = Builder::new(data)?;
     match scratch.tree() {
         Some(tree) => salvage(tree, known, &mut builder, &mut repaired, now_ms)?,

@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::carve::carve;
 use super::disk::{open_sled, remove_torn_snapshots};
-use super::place;
+use super::walk::Walk;
+use super::{key, place};
 use crate::error::{Context, Result};
 
 /// An opened copy; it is removed when it is dropped. The caller holds the data folder's lock.
@@ -17,20 +19,26 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Copies the store of a data folder and opens the copy: as it is or, where sled will not have
-    /// it, without sled's snapshots, so that it reads its whole log.
+    /// Copies the store of a data folder and opens the copy as the engine would.
     pub(super) fn of(data: &Path) -> Result<Self> {
         let folder = place::scratch(data);
-        let mut scratch = Self { tree: None, folder: folder.clone(), refused: None };
         let opened = open_copy(data, &folder.join("1"), remove_torn_snapshots)?;
-        match opened {
-            Ok(tree) => scratch.tree = Some(tree),
-            Err(why) => {
-                scratch.refused = Some(why);
-                scratch.tree = open_copy(data, &folder.join("2"), remove_snapshots)?.ok();
-            }
-        }
-        Ok(scratch)
+        let (tree, refused) = match opened {
+            Ok(tree) => (Some(tree), None),
+            Err(why) => (None, Some(why)),
+        };
+        Ok(Self { tree, folder, refused })
+    }
+
+    /// Of a store that is not well, the copy that gives most: with sled's snapshot, which says where
+    /// pages lie; without it; or read from the log without sled ([`super::carve`]).
+    pub(super) fn best(mut self, data: &Path) -> Result<Self> {
+        let without = open_copy(data, &self.folder.join("2"), remove_snapshots)?.ok();
+        let carved = carved(data, &self.folder.join("3"))?;
+        let trees = [Some(carved), without, self.tree.take()].into_iter().flatten();
+        // Of equals the last one, which is what sled makes of it.
+        self.tree = trees.max_by_key(worth);
+        Ok(self)
     }
 
     /// The tree; `None` where nothing of it can be read.
@@ -47,6 +55,15 @@ impl Drop for Scratch {
     }
 }
 
+fn carved(data: &Path, to: &Path) -> Result<sled::Db> {
+    let tree = open_sled(to, data)?;
+    let file = place::found(data).join("db");
+    if file.exists() {
+        carve(&file, &tree).or_later(|| format!("read {} without sled", file.display()))?;
+    }
+    Ok(tree)
+}
+
 /// The inner error is sled's.
 fn open_copy(
     data: &Path,
@@ -61,6 +78,17 @@ fn open_copy(
     let store = place::store(to);
     prepare(&store).or_later(what)?;
     Ok(open_sled(&store, data).map_err(|error| error.why().to_owned()))
+}
+
+/// How many records can be read, and of how new a state.
+fn worth(tree: &sled::Db) -> (usize, u64) {
+    let (mut walk, mut count) = (Walk::new(tree), 0);
+    // What cannot be read is not counted.
+    let _ = walk.items_of(b'r', &mut |_| {
+        count += 1;
+        Ok(())
+    });
+    (count, walk.number(&key::SEQUENCE).unwrap_or(0))
 }
 
 fn remove_snapshots(folder: &Path) -> std::io::Result<()> {

@@ -117,8 +117,12 @@ impl Look<'_> {
 
     /// Counts the items, and sees that each record is in the indexes that name it.
     fn content(&mut self) {
-        // Unknown where an early mailmill pruned.
-        let pruned = self.number(&key::PRUNED).ok().flatten().unwrap_or(u64::MAX);
+        // Links outlive their records where these are pruned, or were lost before a repair.
+        let pruned = match self.survey.salvaged {
+            true => u64::MAX,
+            // Unknown where an early mailmill pruned.
+            false => self.number(&key::PRUNED).ok().flatten().unwrap_or(u64::MAX),
+        };
         let tree = self.walk.tree();
         let there = |key: &[u8]| fenced(|| tree.contains_key(key)).unwrap_or(false);
         let (survey, wrong, expected) = (&mut self.survey, &mut self.wrong, &mut self.expected);

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::build::Builder;
+use super::check;
 use super::disk::Disk;
 use super::entry::Item;
 use super::fence::fenced;
@@ -62,15 +63,17 @@ pub struct Exported {
 /// # Errors
 /// Another process holds the store, there is none, or `out` cannot be written.
 pub fn export(data: &Path, out: &mut dyn Write) -> Result<Exported> {
-    super::check::must_be_there(data)?;
-    let _lock = Lock::take(data, super::check::BRIEFLY)?;
-    let scratch = Scratch::of(data)?;
-    let mut exported = match scratch.tree() {
-        Some(tree) => export_tree(tree, out)?,
-        None => Exported::default(),
-    };
-    exported.lost.extend(scratch.refused.clone());
-    Ok(exported)
+    check::must_be_there(data)?;
+    let _lock = Lock::take(data, check::BRIEFLY)?;
+    let mut scratch = Scratch::of(data)?;
+    let wrong = check::survey(&scratch, data).wrong;
+    if !wrong.is_empty() {
+        scratch = scratch.best(data)?;
+    }
+    match scratch.tree() {
+        Some(tree) => export_tree(tree, wrong, out),
+        None => Ok(Exported { items: 0, lost: wrong }),
+    }
 }
 
 impl Store {
@@ -80,11 +83,12 @@ impl Store {
     /// The store cannot be read, or `out` cannot be written.
     pub fn export(&self, out: &mut dyn Write) -> Result<Exported> {
         let _whole = self.disk.reading();
-        export_tree(self.disk.tree(), out)
+        export_tree(self.disk.tree(), Vec::new(), out)
     }
 }
 
-fn export_tree(tree: &sled::Db, out: &mut dyn Write) -> Result<Exported> {
+/// `wrong` is what is known to be missing.
+fn export_tree(tree: &sled::Db, wrong: Vec<String>, out: &mut dyn Write) -> Result<Exported> {
     let mut walk = Walk::new(tree);
     let commits = walk.number(&key::SEQUENCE).unwrap_or(0);
     let by = env!("CARGO_PKG_VERSION").into();
@@ -94,7 +98,9 @@ fn export_tree(tree: &sled::Db, out: &mut dyn Write) -> Result<Exported> {
         lines.item(&item)?;
     }
     walk.items(&mut |item| lines.item(&item))?;
-    let (items, lost) = (lines.items, walk.lost.lines());
+    let items = lines.items;
+    let mut lost = wrong;
+    lost.extend(walk.lost.lines());
     lines.write(&Trailer { end: End { items, whole: lost.is_empty() } })?;
     lines.out.flush().or_later(writing)?;
     Ok(Exported { items, lost })
@@ -149,7 +155,7 @@ impl Walk<'_> {
 pub fn import(data: &Path, from: &mut dyn BufRead) -> Result<u64> {
     let what = || format!("import into the store {}", data.display());
     DirBuilder::new().recursive(true).mode(0o700).create(data).or_later(what)?;
-    let lock = Lock::take(data, super::check::BRIEFLY)?;
+    let lock = Lock::take(data, check::BRIEFLY)?;
     place::settle(data).or_later(what)?;
     let _lock = empty(data, lock)?;
     let known = Witness::read(data);
