@@ -13,8 +13,12 @@ use mailmill::store::{
     Change, Cursor, Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State, Store,
 };
 
+mod conformance;
 mod crash;
+mod growth;
 mod held;
+mod place;
+mod repair;
 mod salvage;
 
 fn inbox() -> MailboxName {

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::crash::copy_folder;
+use crate::support::dovecot::{Dovecot, Profile};
 use crate::support::mill::Mill;
 
 const CONFIG: &str = r#"
@@ -228,4 +229,90 @@ fn a_flipped_bit_is_noticed_and_repaired_or_does_no_harm() {
             _ => check_repaired(&mill, &what),
         }
     }
+}
+
+/// The same on a real server: copies, moves and flags of an IMAP account, deliveries into another
+/// one's mailbox and into a Maildir.
+#[test]
+fn on_a_server_nothing_is_done_twice_after_a_repair() {
+    const ALICE: &str = "alice@example.test";
+    const BOB: &str = "bob@example.test";
+    let dovecot = Dovecot::start(Profile::Full);
+    let account = |user: &str, name: &str| {
+        format!(
+            "imap = \"imaps://localhost:{}\"\nca = {:?}\nlogin = {{ user = \"{user}\", password = \
+             {{ env = \"{name}\" }} }}\n",
+            dovecot.imaps_port, dovecot.ca
+        )
+    };
+    let config = CONFIG
+        .replace("maildir = \"office\"\n", &account(ALICE, "ALICE"))
+        .replace("maildir = \"other\"\n", &account(BOB, "BOB"))
+        .replace("mailbox = \"INBOX\", subfolders = true", "mailbox = \"INBOX\"");
+    let mill = Mill::new(&config).env("ALICE", "alice-pw").env("BOB", "bob-pw");
+    mill.write("scripts/sort.rhai", SCRIPT);
+    let deliver = |round: u32| {
+        let messages: Vec<String> = KINDS
+            .iter()
+            .filter(|kind| **kind != "own")
+            .map(|kind| {
+                format!(
+                    "Subject: {kind}-{round}\r\nMessage-ID: <{kind}-{round}@x>\r\n\r\n{kind}\r\n"
+                )
+            })
+            .collect();
+        dovecot.deliver_all(ALICE, "INBOX", messages.iter().map(String::as_bytes));
+    };
+    let found = || {
+        let mut found: Vec<String> = files_in(&mill.path("archive"));
+        for (user, mailbox) in
+            [(ALICE, "INBOX"), (ALICE, "Copies"), (ALICE, "Done"), (BOB, "INBOX")]
+        {
+            let subjects = dovecot.subjects(user, mailbox);
+            let flags = dovecot.flags(user, mailbox);
+            found.extend(subjects.iter().zip(flags).map(|(subject, flags)| {
+                let flagged = if flags.contains("\\Flagged") { " flagged" } else { "" };
+                format!("{user}/{mailbox} {subject}{flagged}")
+            }));
+        }
+        found.sort();
+        found
+    };
+    deliver(1);
+    mill.once();
+    let older = mill.path("older");
+    fs::create_dir(&older).unwrap();
+    copy_folder(&mill.path("data/store"), &older);
+    deliver(2);
+    mill.once();
+    let before = found();
+    assert_eq!(before.len(), 2 * 14);
+    for damage in ["older", "gone"] {
+        match damage {
+            "older" => put_back(&mill.path("data/store"), &older),
+            _ => fs::remove_dir_all(mill.path("data/store")).unwrap(),
+        }
+        mill.expect(1, &["run", "--once"]);
+        mill.expect(0, &["store", "repair"]);
+        for _ in 0..2 {
+            mill.once();
+        }
+        assert_eq!(found(), before, "{damage}");
+    }
+    deliver(3);
+    mill.once();
+    assert_eq!(found().len(), 3 * 14, "new mail is not in doubt for ever");
+}
+
+/// The subjects of a Maildir.
+fn files_in(maildir: &Path) -> Vec<String> {
+    let parts = ["new", "cur"].map(|part| fs::read_dir(maildir.join(part)));
+    let files = parts.into_iter().flatten().flatten();
+    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    texts
+        .map(|text| {
+            let subject = text.lines().find_map(|line| line.strip_prefix("Subject: "));
+            format!("archive {}", subject.unwrap())
+        })
+        .collect()
 }
