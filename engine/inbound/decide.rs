@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::appetite::Body;
 use super::{Broken, Line, record};
 use crate::error::Result;
-use crate::mail::{MailboxName, Message, UidValidity};
+use crate::mail::{MailboxName, Message, Uid, UidValidity};
 use crate::mailbox::Fetched;
 use crate::perform::Again;
 use crate::pipeline::{Action, Decision, Direction, Input, Memory, Outcome, Verdict};
@@ -114,6 +114,8 @@ impl Line {
 pub(super) struct Desk {
     pub(super) uidvalidity: UidValidity,
     pub(super) kind: Kind,
+    /// See [`super::doubt`].
+    pub(super) doubtful: Uid,
     /// What steps remember, with what earlier messages of the window wrote.
     pub(super) memory: Arc<Overlay>,
     /// Where plans are written.
@@ -152,7 +154,7 @@ impl<'l> Slice<'l> {
         if item.awaits_body() {
             return Ok(false);
         }
-        let Some(known) = self.line.recognise(self.desk.uidvalidity, item, self.desk.kind)? else {
+        let Some(known) = self.line.recognise(self.desk, item)? else {
             return Ok(true);
         };
         let Some((decision, again)) = self.decide(item) else {

@@ -21,6 +21,7 @@ use crate::workers::Workers;
 
 mod appetite;
 mod decide;
+mod doubt;
 mod recognise;
 mod record;
 mod window;
@@ -86,8 +87,9 @@ impl Line {
         more: impl Fn() -> bool + Sync,
     ) -> Result<Tally> {
         let selected = mailboxes.select(mailbox).await?;
+        let doubtful = self.doubt_below(mailbox, &selected).await?;
         let uidvalidity = selected.uidvalidity;
-        let mut open = Opened { mailboxes, mailbox, selected };
+        let mut open = Opened { mailboxes, mailbox, selected, doubtful };
         let mut above = self.cursor(mailbox, uidvalidity).await?;
         let mut tally = Tally::default();
         while more() {
@@ -123,7 +125,8 @@ impl Line {
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
             self.settle(record::void(void), &mut tally).await?;
-            let mut open = Opened { mailboxes, mailbox: &mailbox, selected };
+            let doubtful = self.doubt_below(&mailbox, &selected).await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, doubtful };
             let closing = Vec::new();
             let plans = Ok(Plans { records: current, doubt: Doubt::Possible, closing });
             let records = self.perform(&mut open, plans, self.store.writing()).await?;
@@ -147,7 +150,8 @@ impl Line {
             let uids: Vec<Uid> = current.map(|held| held.key.uid).collect();
             let there = mailboxes.present(&uids).await?;
             self.settle(record::gone(held, uidvalidity, &there), &mut tally).await?;
-            let mut open = Opened { mailboxes, mailbox: &mailbox, selected };
+            let doubtful = self.doubt_below(&mailbox, &selected).await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, doubtful };
             let writing = self.store.writing();
             let kind = (Kind::Held, writing.pen());
             let window = self.gather(&mut open, there, kind, &|| true).await;
@@ -185,6 +189,7 @@ impl Line {
         pen: &Pen,
     ) -> Result<Vec<MessageRecord>> {
         let Plans { records, doubt, closing } = plans;
+        let doubt = doubt::doubt(&records, open.doubtful, doubt);
         for record in &records {
             record::log_lines(&self.log, record);
         }
@@ -355,6 +360,8 @@ struct Opened<'a> {
     mailboxes: &'a mut dyn Mailboxes,
     mailbox: &'a MailboxName,
     selected: Selected,
+    /// Messages below this UID may have been acted on although the store does not know.
+    doubtful: Uid,
 }
 
 /// A message that its server will not give, and why.

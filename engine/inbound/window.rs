@@ -83,7 +83,7 @@ impl Line {
         let memory = Arc::new(Overlay::new(&self.store));
         let mut gathering = Gathering {
             line: self,
-            desk: Desk { uidvalidity, kind, memory, pen: pen.clone() },
+            desk: Desk { uidvalidity, kind, doubtful: open.doubtful, memory, pen: pen.clone() },
             coming: uids.into(),
             waiting: VecDeque::new(),
             records: Vec::new(),
