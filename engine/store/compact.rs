@@ -59,15 +59,15 @@ fn now(disk: Disk, data: &Path) -> Result<Disk> {
 fn rebuild(disk: &Disk, data: &Path) -> Result<()> {
     let what = || format!("copy the store {}", data.display());
     let copy = Disk::open(&place::building(data), Duration::ZERO)?;
-    let mut writes = Writes::new();
+    let mut writes = Writes::default();
     let mut sequence = 0;
     let mut entries = disk.tree().iter();
     while let Some((key, value)) = fenced(|| entries.next().transpose()).or_later(what)? {
         if UNSEALED.contains(&&*key) {
             continue;
         }
-        writes.insert(key.to_vec(), Some(value.to_vec()));
-        if writes.len() == BATCH {
+        writes.entries.insert(key.to_vec(), Some(value.to_vec()));
+        if writes.entries.len() == BATCH {
             sequence = copy.apply(std::mem::take(&mut writes))?;
         }
     }

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 
+/// A process that is just being started by its last holder holds the lock, too, until it runs.
+const STARTING: Duration = Duration::from_millis(300);
+
 /// The hold on a store's folder. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -27,7 +30,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .or_later(what)?;
-        let until = Instant::now() + patience;
+        let until = Instant::now() + patience.max(STARTING);
         loop {
             match file.try_lock() {
                 Ok(()) => break,
