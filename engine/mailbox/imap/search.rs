@@ -7,7 +7,7 @@ use crate::mail::{MailboxName, Uid};
 use crate::mailbox::Likeness;
 
 use super::command::Command;
-use super::fetch::{internal_date, same_second};
+use super::fetch::{internal_date, named, same_second};
 use super::response::Reply;
 use super::session::Session;
 use super::set::sets;
@@ -27,7 +27,11 @@ impl Session {
     /// not need many commands.
     pub(super) async fn uids_above(&mut self, uid: Uid, limit: usize) -> Result<Vec<Uid>> {
         let what = self.here(&format!("look for messages above UID {uid}"))?;
+        if !self.news && self.looked_up_to.is_some_and(|seen| seen <= uid) {
+            return Ok(Vec::new());
+        }
         self.news = false;
+        self.looked_up_to = None;
         if self.exists == 0 {
             self.run(&what, Command::new("NOOP")).await?;
         }
@@ -40,6 +44,9 @@ impl Session {
             span = self.next_span(span, hits.len());
             found.extend(hits);
             next = last.and_then(|last| last.checked_add(1));
+        }
+        if next.is_none() && found.len() <= limit {
+            self.looked_up_to = Some(found.last().map_or(uid, |last| Uid(*last)));
         }
         Ok(found.into_iter().take(limit).map(Uid).collect())
     }
@@ -66,6 +73,18 @@ impl Session {
         let mut hits = self.uids_of_set(what, &set).await?;
         hits.retain(|uid| within.contains(uid));
         Ok(hits)
+    }
+
+    pub(super) async fn present(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let what = self.here(&format!("look for {}", named(uids)))?;
+        let mut there = BTreeSet::new();
+        for set in sets(uids.iter().copied()) {
+            there.extend(self.uids_of_set(&what, &set).await?);
+        }
+        let mut present: Vec<Uid> =
+            uids.iter().copied().filter(|uid| there.contains(&uid.0)).collect();
+        present.sort_unstable();
+        Ok(present)
     }
 
     /// Which UIDs of this set exist. Every server must answer a search by a SEARCH line; one that
