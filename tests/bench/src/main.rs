@@ -4,9 +4,11 @@
 //! runs it under [`measure`], compares the mailboxes with the right answer ([`verify`]), and writes the
 //! [`report`]. `bare` and `measure` are processes of their own that `run` starts.
 
+mod aims;
 mod bare;
 mod corpus;
 mod delay;
+mod environment;
 mod measure;
 mod options;
 mod peers;
@@ -38,11 +40,13 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Run(options) => options.prepare().and_then(|options| runner::run(&options)),
-        Command::Bare(args) => bare::run(&args),
-        Command::Measure(args) => measure::run(&args),
+        Command::Bare(args) => bare::run(&args).map(|()| true),
+        Command::Measure(args) => measure::run(&args).map(|()| true),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // A client put mail into the wrong place: the table says which.
+        Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             let _ = writeln!(std::io::stderr(), "bench: {why}");
             ExitCode::FAILURE

@@ -1,6 +1,7 @@
 //! What can be chosen.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
@@ -8,6 +9,7 @@ use crate::rows::{Load, ROWS, Row};
 
 /// Run the benchmark
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Options {
     /// Messages of the main job (default 10000)
     #[arg(long)]
@@ -33,7 +35,8 @@ pub(crate) struct Options {
     /// The project's folder
     #[arg(long, default_value = ".", hide = true)]
     pub(crate) root: PathBuf,
-    /// A folder in memory for mail and server; made, and left to the caller
+    /// A folder in memory for mail and server; made, and left to the caller (default: one that is
+    /// made and removed)
     #[arg(long)]
     memory: Option<PathBuf>,
     /// A folder on a disk for mailmill's store, logs and reports
@@ -81,10 +84,33 @@ impl Options {
     }
 
     /// The folder in memory, made.
-    pub(crate) fn memory(&self) -> Result<PathBuf> {
-        let default = || Path::new("/dev/shm").join(format!("mmbench-{}", std::process::id()));
-        let folder = self.memory.clone().unwrap_or_else(default);
-        fs::create_dir_all(&folder).map_err(|why| format!("make {}: {why}", folder.display()))?;
-        Ok(folder)
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        let ours = self.memory.is_none();
+        let path = self.memory.clone().unwrap_or_else(|| {
+            let memory = Path::new("/dev/shm");
+            let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+            parent.join(format!("mmbench-{}", std::process::id()))
+        });
+        // Dovecot's own user must be able to enter.
+        let make = || {
+            fs::create_dir_all(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        };
+        make().map_err(|why| format!("make {}: {why}", path.display()))?;
+        Ok(Memory { path, ours })
+    }
+}
+
+/// The folder in memory; removed when dropped, unless it was the caller's.
+pub(crate) struct Memory {
+    pub(crate) path: PathBuf,
+    ours: bool,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Result;
+use crate::aims;
 use crate::corpus::Sample;
 use crate::options::Options;
 use crate::rows::{Load, Row};
@@ -27,6 +28,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Whether every message lies where it belongs.
+    pub(crate) fn is_right(&self) -> bool {
+        self.result.starts_with("ok")
+    }
+
     pub(crate) fn line(&self) -> String {
         format!(
             "{:<22} {:>7.2} s, client {:.2} s, server {:.2} s, peak {} MB, foreign {:.2}: {}",
@@ -43,20 +49,22 @@ impl Run {
 
 /// Medians of a row's runs.
 #[derive(Debug, Clone, Serialize)]
-struct Summary {
-    row: &'static str,
+pub(crate) struct Summary {
+    pub(crate) row: &'static str,
     messages: usize,
-    wall: f64,
+    pub(crate) wall: f64,
+    /// The quickest and the slowest run.
     spread: (f64, f64),
-    cpu_us: f64,
+    pub(crate) cpu_us: f64,
     server_cpu: f64,
-    peak_mb: f64,
+    pub(crate) peak_mb: f64,
     foreign: f64,
     result: String,
 }
 
-/// Prints the table, and writes it and the JSON to the disk's folder.
-pub(crate) fn write(options: &Options, rows: &[Row], runs: &[Run]) -> Result<()> {
+/// Prints the tables, and writes them and the JSON to the disk's folder. `about` says on what it was
+/// measured.
+pub(crate) fn write(options: &Options, rows: &[Row], runs: &[Run], about: &[String]) -> Result<()> {
     let mut text = String::new();
     let mut summaries = Vec::new();
     for load in [Load::Main, Load::Few, Load::Many] {
@@ -71,9 +79,10 @@ pub(crate) fn write(options: &Options, rows: &[Row], runs: &[Run]) -> Result<()>
         }
         summaries.extend(of_load);
     }
-    let json = json!({
-        "seed": options.seed, "rounds": options.rounds(), "rows": summaries, "runs": runs,
-    });
+    text += &aims::table(&summaries);
+    let rounds = options.rounds();
+    text += &format!("{rounds} rounds, medians.\n{}\n", about.join("\n"));
+    let json = json!({ "about": about, "rounds": rounds, "rows": summaries, "runs": runs });
     for (name, content) in [("table.md", text.clone()), ("runs.json", format!("{json:#}\n"))] {
         let file = options.disk.join(name);
         fs::write(&file, content).map_err(|why| format!("write {}: {why}", file.display()))?;
@@ -88,7 +97,7 @@ fn summary(row: &Row, runs: &[Run]) -> Option<Summary> {
     let least = walls.iter().copied().fold(f64::INFINITY, f64::min);
     let most = walls.iter().copied().fold(0.0, f64::max);
     let cpu = median(runs.iter().map(|run| run.cpu));
-    let wrong = runs.iter().find(|run| !run.result.starts_with("ok"));
+    let wrong = runs.iter().find(|run| !run.is_right());
     Some(Summary {
         row: row.name,
         messages: first.messages,

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::Result;
 use crate::corpus::{self, Profile, Sample};
 use crate::delay;
+use crate::environment;
 use crate::measure::Usage;
-use crate::options::Options;
+use crate::options::{Memory, Options};
 use crate::peers::{Job, Link, Place};
 use crate::report::{self, Run};
 use crate::rows::{Load, Row};
@@ -25,8 +26,11 @@ const ONE_WAY: Duration = Duration::from_millis(10);
 /// Messages of the far case.
 const FEW: usize = 300;
 
-/// Runs everything and writes the report.
-pub(crate) fn run(options: &Options) -> Result<()> {
+/// Longest run of one client, in seconds.
+const LONGEST: &str = "1200";
+
+/// Runs everything and writes the report; whether every row was right.
+pub(crate) fn run(options: &Options) -> Result<bool> {
     let rows = options.rows()?;
     let bench = Bench::open(options, &rows)?;
     let mut runs: Vec<Run> = Vec::new();
@@ -37,23 +41,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             runs.push(run);
         }
     }
-    report::write(options, &rows, &runs)
+    let about = environment::about(options, &bench.memory.path);
+    report::write(options, &rows, &runs, &about)?;
+    Ok(runs.iter().all(Run::is_right))
 }
 
 struct Bench<'a> {
     options: &'a Options,
-    folder: PathBuf,
+    // Dropped in this order: the server before its folder.
     server: Server,
+    memory: Memory,
     far_port: u16,
     mail: BTreeMap<Load, Vec<Sample>>,
 }
 
 impl<'a> Bench<'a> {
     fn open(options: &'a Options, rows: &[Row]) -> Result<Self> {
-        let folder = options.memory()?;
-        let server = Server::start(&folder.join("d"), &options.root)?;
+        let memory = options.memory()?;
+        let server = Server::start(&memory.path.join("d"), &options.root)?;
         let far_port = delay::start(server.port, ONE_WAY)?;
-        let mut bench = Self { options, folder, server, far_port, mail: BTreeMap::new() };
+        let mut bench = Self { options, server, memory, far_port, mail: BTreeMap::new() };
         for load in [Load::Main, Load::Few, Load::Many] {
             if rows.iter().any(|row| row.load == load) {
                 let samples = bench.write(load)?;
@@ -69,7 +76,7 @@ impl<'a> Bench<'a> {
             Load::Few => (Profile::Mixed, self.options.messages().min(FEW)),
             Load::Many => (Profile::Small, self.options.large_messages()),
         };
-        let folder = self.folder.join(format!("mail-{load:?}"));
+        let folder = self.memory.path.join(format!("mail-{load:?}"));
         let samples = corpus::write(&folder, profile, count, self.options.seed)?;
         for sample in &samples {
             self.server.own(&sample.file)?;
@@ -80,11 +87,9 @@ impl<'a> Bench<'a> {
 
     fn run(&self, row: &Row, round: usize) -> Result<Run> {
         let samples = &self.mail[&row.load];
-        let (folder, data) = (self.folder.join("client"), self.options.disk.join("data"));
-        for path in [&folder, &data] {
-            let _ = fs::remove_dir_all(path);
-            fs::create_dir_all(path).map_err(|why| format!("make {}: {why}", path.display()))?;
-        }
+        let (folder, data) = (self.memory.path.join("client"), self.options.disk.join("data"));
+        empty(&folder)?;
+        empty(&data)?;
         self.server.reset(samples)?;
         let port = match row.link {
             Link::Plain => self.server.port,
@@ -105,13 +110,16 @@ impl<'a> Bench<'a> {
     }
 
     fn measured(&self, row: &Row, round: usize, job: &Job, samples: &[Sample]) -> Result<Run> {
+        let home = self.memory.path.join("client");
         let log = self.options.disk.join(format!("{}-{round}.log", row.name));
-        if let Some(first) = &job.first {
-            measure(first, &log)?;
+        if let Some(first) = &job.first
+            && measure(first, &home, &log)?.code != Some(0)
+        {
+            return Err(format!("{} fails on an empty mailbox, see {}", row.name, log.display()));
         }
         self.server.wait_for_sessions()?;
         let (machine, server) = (machine_cpu(), self.server.cpu()?);
-        let usage = measure(&job.command, &log)?;
+        let usage = measure(&job.command, &home, &log)?;
         self.server.wait_for_sessions()?;
         let server_cpu = self.server.cpu()? - server;
         let foreign = (machine_cpu() - machine - server_cpu - usage.cpu).max(0.0) / usage.wall;
@@ -133,19 +141,28 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Runs a command by `bench measure`; what it prints goes to the log.
-fn measure(command: &[String], log: &Path) -> Result<Usage> {
+/// Runs a command by `bench measure`, its home in its own folder; what it prints goes to the log.
+fn measure(command: &[String], home: &Path, log: &Path) -> Result<Usage> {
     let own = std::env::current_exe().map_err(|why| format!("find this program: {why}"))?;
-    let log = File::create(log).map_err(|why| format!("write {}: {why}", log.display()))?;
+    let file = File::create(log).map_err(|why| format!("write {}: {why}", log.display()))?;
     let output = Command::new(own)
-        .args(["measure", "--"])
+        .args(["measure", "--", "timeout", LONGEST])
         .args(command)
+        .env("HOME", home)
         .stdin(Stdio::null())
-        .stderr(log)
+        .stderr(file)
         .output()
         .map_err(|why| format!("run {}: {why}", command[0]))?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|why| format!("{} was not measured: {why}", command[0]))
+        .map_err(|_| format!("{} was not measured, see {}", command[0], log.display()))
+}
+
+/// An empty folder.
+fn empty(path: &Path) -> Result<()> {
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(|why| format!("empty {}: {why}", path.display()))?;
+    }
+    fs::create_dir_all(path).map_err(|why| format!("make {}: {why}", path.display()))
 }
 
 /// Tells the person who waits.

@@ -72,6 +72,12 @@ impl Server {
         self.folder.join("mail").join(USER).join("Maildir")
     }
 
+    /// The user that Dovecot reads mail as, where that is not ours: root has it use its own.
+    pub(crate) fn other_user(&self) -> Option<&'static str> {
+        let ours = fs::metadata(self.configuration()).map(|file| file.uid());
+        (ours.ok() != Some(self.owner.0)).then_some("dovecot")
+    }
+
     /// Gives a path to the user that Dovecot reads mail as.
     pub(crate) fn own(&self, path: &Path) -> Result<()> {
         chown(path, Some(self.owner.0), Some(self.owner.1))

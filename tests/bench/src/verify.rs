@@ -113,3 +113,74 @@ fn read(path: &Path) -> Result<(String, u64)> {
     });
     Ok((id.unwrap_or_else(|| path.display().to_string()), size))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{Flags, compare};
+    use crate::corpus::{Profile, Sample, write};
+
+    /// A folder that is removed again.
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn folder(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("mmbench-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn put(root: &Path, sample: &Sample, mailbox: &str, flags: &str) -> PathBuf {
+        let folder = root.join(format!(".{}", mailbox.replace('/', "."))).join("cur");
+        fs::create_dir_all(&folder).unwrap();
+        let name = sample.file.file_name().unwrap().to_string_lossy();
+        let to = folder.join(format!("{name}:2,{flags}"));
+        fs::copy(&sample.file, &to).unwrap();
+        to
+    }
+
+    /// Everything where it belongs.
+    fn sorted(samples: &[Sample], root: &Path) -> Vec<PathBuf> {
+        let place = |sample: &Sample| {
+            put(root, sample, &sample.mailbox, if sample.flagged { "FS" } else { "S" })
+        };
+        samples.iter().map(place).collect()
+    }
+
+    #[test]
+    fn what_is_right_is_ok_and_what_is_not_is_told() {
+        let (mail, root) = (folder("mail"), folder("sorted"));
+        let samples = write(&mail.0, Profile::Small, 40, 7).unwrap();
+        let files = sorted(&samples, &root.0);
+        assert_eq!(compare(&root.0, &samples, Flags::Compared).unwrap(), "ok");
+        assert_eq!(compare(&root.0, &samples, Flags::Without).unwrap(), "ok, no flags");
+
+        fs::remove_file(&files[0]).unwrap();
+        put(&root.0, &samples[1], "Trash", "");
+        let elsewhere = root.0.join("cur");
+        fs::create_dir_all(&elsewhere).unwrap();
+        fs::rename(&files[2], elsewhere.join("2:2,")).unwrap();
+        fs::write(&files[3], format!("a\nX-Bench-Id: {}\n\n", samples[3].id)).unwrap();
+        let flagged = samples.iter().position(|sample| sample.flagged && sample.id > 3).unwrap();
+        fs::rename(&files[flagged], files[flagged].with_extension("x:2,")).unwrap();
+        fs::write(elsewhere.join("stranger"), "no id").unwrap();
+        let told = compare(&root.0, &samples, Flags::Compared).unwrap();
+        for part in [
+            "1 missing (as 0)",
+            "1 more than once (as 1)",
+            "1 elsewhere (as 2 in INBOX, not ",
+            "1 changed (as 3 has ",
+            "1 wrongly flagged (as ",
+            "1 foreign (as ",
+        ] {
+            assert!(told.contains(part), "{part} is not in: {told}");
+        }
+    }
+}

@@ -175,3 +175,45 @@ fn append(sets: &mut Vec<String>, range: &str) {
         _ => sets.push(range.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Judge, SET, sets, uid};
+
+    #[test]
+    fn sets_are_short_and_name_each_uid_once() {
+        assert_eq!(sets(&[]), Vec::<String>::new());
+        assert_eq!(sets(&[1, 2, 3, 5, 7, 8]), ["1:3,5,7:8"]);
+        let odd: Vec<u32> = (0..40_000).map(|number| 100_001 + 2 * number).collect();
+        let sets = sets(&odd);
+        assert!(sets.len() > 1 && sets.iter().all(|set| set.len() <= SET));
+        let named: Vec<u32> =
+            sets.iter().flat_map(|set| set.split(',')).map(|uid| uid.parse().unwrap()).collect();
+        assert_eq!(named, odd);
+    }
+
+    #[test]
+    fn a_uid_is_read_before_and_after_other_data() {
+        assert_eq!(uid(b"* 12 FETCH (UID 34 BODY[] {5}"), Some(34));
+        assert_eq!(uid(b"* OK [UIDNEXT 7]"), None);
+    }
+
+    #[test]
+    fn the_header_alone_decides() {
+        let judge = Judge::new();
+        let place = |message: &str| {
+            let (mailbox, flagged) = judge.place(message.as_bytes());
+            (mailbox.to_owned(), flagged)
+        };
+        let body = "\r\n\r\nSubject: [T-103]\r\nDisposition-Notification-To: x\r\n";
+        let of = |header: &str| place(&format!("{header}{body}"));
+        assert_eq!(of("Subject: AW: [T-102] x"), ("Projects/T-102".into(), false));
+        assert_eq!(of("Subject: [T-900]\r\n [T-120]").0, "Projects/T-120");
+        assert_eq!(of("X-Subject: [T-102]\r\nSubject: T-102 [T-1]").0, "Archive");
+        assert_eq!(of("Subject: x\r\nDisposition-Notification-To: y"), ("Archive".into(), true));
+        let receipt =
+            "Content-Type: multipart/report; report-type=disposition-notification;\r\n\tboundary=b";
+        assert_eq!(of(receipt).0, "Receipts");
+        assert_eq!(of(&format!("{receipt}\r\nSubject: Read: [T-101]")).0, "Projects/T-101");
+    }
+}

@@ -136,3 +136,42 @@ fn mixed(random: &mut Random) -> usize {
     let size = 15_000.0 * (1.85 * random.normal()).exp();
     (size as usize).clamp(2_000, 10_000_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Profile, mixed, write};
+    use crate::random::Random;
+
+    #[test]
+    fn the_sizes_are_those_of_a_firms_mailbox() {
+        let mut random = Random::new(1);
+        let mut sizes: Vec<usize> = (0..100_000).map(|_| mixed(&mut random)).collect();
+        sizes.sort_unstable();
+        let mean = sizes.iter().sum::<usize>() / sizes.len();
+        let large = sizes.iter().filter(|size| **size > 1_000_000).count();
+        assert!((14_000..16_000).contains(&sizes[sizes.len() / 2]), "{}", sizes[sizes.len() / 2]);
+        assert!((68_000..82_000).contains(&mean), "{mean}");
+        assert!((900..1_400).contains(&large), "{large}");
+        assert_eq!(sizes.last(), Some(&10_000_000));
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_mail() {
+        let folder = std::env::temp_dir().join(format!("mmbench-seed-{}", std::process::id()));
+        let all = |seed| -> Vec<Vec<u8>> {
+            let samples = write(&folder.join(format!("{seed}")), Profile::Mixed, 30, seed).unwrap();
+            samples.iter().map(|sample| std::fs::read(&sample.file).unwrap()).collect()
+        };
+        let (first, again, other) = (all(1), all(1), all(2));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(first == again && first != other);
+        for message in first {
+            let header = memchr::memmem::find(&message, b"\n\n").unwrap();
+            assert!(
+                (900..4_000).contains(&header),
+                "{}",
+                String::from_utf8_lossy(&message[..header])
+            );
+        }
+    }
+}

@@ -12,11 +12,12 @@ use crate::verify::Flags;
 pub(super) fn set_up(place: &Place<'_>) -> Result<Job> {
     let out = place.folder.join("out");
     fs::create_dir_all(&out).map_err(|why| format!("make {}: {why}", out.display()))?;
-    let user = "dovecot";
+    // As root it insists on another user to sort as.
+    let user = place.server.other_user().map(|user| format!("set default-user \"{user}\"\n"));
     let mut text = format!(
         "set no-received\nset maximum-size 64M\nset timeout 300\nset lock-types none\n\
-         set default-user \"{user}\"\n\
-         account \"bench\" imap server \"127.0.0.1\" port {} user \"{USER}\" pass \"{PASSWORD}\" no-cram-md5\n",
+         {}account \"bench\" imap server \"127.0.0.1\" port {} user \"{USER}\" pass \"{PASSWORD}\" no-cram-md5\n",
+        user.unwrap_or_default(),
         place.port
     );
     for mailbox in mailboxes() {

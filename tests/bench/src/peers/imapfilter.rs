@@ -7,8 +7,10 @@ use crate::Result;
 use crate::corpus::projects;
 use crate::server::{PASSWORD, USER};
 
-/// Without `limit` it sends sets of UIDs that are longer than the server's line.
-const HEAD: &str = "options.timeout = 300\noptions.starttls = false\noptions.limit = 8000\n";
+/// Without `limit` it sends sets of UIDs that are longer than the server's line; with its cache it
+/// keeps every message it has fetched.
+const HEAD: &str = "options.timeout = 300\noptions.starttls = false\noptions.limit = 8000\n\
+                    options.cache = false\n";
 
 const FETCH: &str = r"
 local flagged, target = Set {}, {}
