@@ -37,7 +37,7 @@
 //! ## Who may import whom
 //!
 //! `mail` <- `store`, `mailbox`, `pipeline` <- `perform` <- `inbound` <- `daemon`, `control` <-
-//! `cli`. `error`, `fault` and `clock` serve all; `config` knows `mail` and `pipeline`'s words.
+//! `cli`. `error`, `fault`, `clock` and `workers` serve all; `config` knows `mail` and `pipeline`'s words.
 //! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai and
 //! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`
 //! checks both.
@@ -56,3 +56,4 @@ pub mod maillog;
 pub mod perform;
 pub mod pipeline;
 pub mod store;
+pub mod workers;

@@ -155,12 +155,11 @@ impl Served {
         let mut mailboxes = mailbox::open(&self.line.account, &self.line.config.folder).await?;
         let mut told = Told::default();
         let watched = self.watched(mailboxes.as_mut(), &mut told).await?;
-        let mut known: HashSet<MailboxName> = watched.iter().cloned().collect();
-        let tally = self.line.resume(mailboxes.as_mut(), &mut known).await?;
+        let tally = self.line.resume(mailboxes.as_mut()).await?;
         self.status.add(&self.line.name, tally);
         let (account, count) = (self.line.name.clone(), watched.len());
         self.line.log.say(&Event::Connected { account, mailboxes: count });
-        Ok(Open { mailboxes, watched, known, told, troubles: BTreeMap::new(), next_retry_ms: None })
+        Ok(Open { mailboxes, watched, told, troubles: BTreeMap::new(), next_retry_ms: None })
     }
 
     /// The mailboxes to watch that are there, each once, in the order of the configuration. One
@@ -265,7 +264,6 @@ struct Told {
 struct Open {
     mailboxes: Box<dyn Mailboxes>,
     watched: Vec<MailboxName>,
-    known: HashSet<MailboxName>,
     told: Told,
     /// What is wrong with single mailboxes, as it was told.
     troubles: BTreeMap<MailboxName, String>,
@@ -280,7 +278,7 @@ impl Open {
         for mailbox in self.watched.clone() {
             self.pass(served, &mailbox).await?;
         }
-        let tally = served.line.retry_held(self.mailboxes.as_mut(), &mut self.known).await?;
+        let tally = served.line.retry_held(self.mailboxes.as_mut()).await?;
         served.status.add(&served.line.name, tally);
         self.rest(served)
     }
@@ -302,7 +300,7 @@ impl Open {
     async fn pass(&mut self, served: &Served, mailbox: &MailboxName) -> Result<()> {
         let more = || !served.stop.is_cancelled();
         let mailboxes = self.mailboxes.as_mut();
-        match served.line.pass(mailboxes, mailbox, &mut self.known, more).await {
+        match served.line.pass(mailboxes, mailbox, more).await {
             Ok(tally) => {
                 self.troubles.remove(mailbox);
                 served.status.add(&served.line.name, tally);

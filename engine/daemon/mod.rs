@@ -15,6 +15,7 @@ use crate::inbound::Line;
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::Generation;
 use crate::store::Store;
+use crate::workers::Workers;
 
 mod account;
 mod status;
@@ -47,6 +48,7 @@ pub struct Engine {
     config: Arc<Config>,
     generation: Arc<Generation>,
     store: Store,
+    workers: Workers,
     clock: Clock,
     log: Maillog,
     status: Status,
@@ -70,6 +72,7 @@ impl Engine {
             config: Arc::new(config),
             generation: Arc::new(generation),
             store,
+            workers: Workers::start()?,
             clock,
             log,
             status,
@@ -125,6 +128,8 @@ impl Engine {
                 name: account.name.as_str().into(),
                 pipeline: pipeline.into(),
                 generation: self.generation.clone(),
+                workers: self.workers.clone(),
+                appetite: Arc::default(),
                 store: self.store.clone(),
                 clock: self.clock.clone(),
                 log: self.log.clone(),

@@ -1,8 +1,10 @@
 //! The inbound straight line: look, fetch, decide, write down, do, settle.
 //!
-//! One pass takes a mailbox from its cursor to its end in batches. Within a batch all plans are
-//! committed in one durable write before the server is touched, performed together, and settled
-//! together with the cursor in another. What a crash leaves open is taken up by [`Line::resume`].
+//! One pass takes a mailbox from its cursor to its end in windows. While a window is gathered, plans
+//! are written as they are made; one sync makes them durable before the server is touched. Then
+//! they are performed together, target by target, and what became of them is written while the next
+//! command is under way; one sync more makes that durable, and the cursor after it. What a crash
+//! leaves open is taken up by [`Line::resume`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -12,19 +14,26 @@ use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid, UidValidity};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected, ends_session};
 use crate::maillog::{Event, Maillog};
-use crate::perform::{Batch, Doubt, Site};
+use crate::perform::{Batch, Doubt, Ledger, Site};
 use crate::pipeline::Generation;
 use crate::store::{Change, Cursor, MessageRecord, State};
+use crate::workers::Workers;
 
+mod appetite;
 mod decide;
 mod recognise;
-
-use decide::Decided;
 mod record;
+mod window;
 
+use decide::Kind;
+
+pub use appetite::{Appetite, Body};
 pub use record::{clause, did};
 
-/// Messages of one batch.
+/// Messages of one window: their moves and copies go in as few commands as there are targets.
+const WINDOW: usize = 10_000;
+
+/// Held messages that are tried again at once.
 const BATCH: usize = 500;
 
 /// How long a held message waits whose mailbox cannot be selected, in milliseconds.
@@ -43,6 +52,10 @@ pub struct Line {
     pub pipeline: Arc<str>,
     /// What decides.
     pub generation: Arc<Generation>,
+    /// Where it is decided.
+    pub workers: Workers,
+    /// Whether its rules usually read bodies.
+    pub appetite: Arc<Appetite>,
     /// What keeps.
     pub store: crate::store::Store,
     /// What time it is.
@@ -61,7 +74,7 @@ pub struct Tally {
 }
 
 impl Line {
-    /// Takes one mailbox from its cursor to its end, until `more` says no between two batches.
+    /// Takes one mailbox from its cursor to its end, until `more` says no between two windows.
     ///
     /// # Errors
     /// What ended the connection, or a store that cannot write. Everything done until then is
@@ -70,25 +83,23 @@ impl Line {
         &self,
         mailboxes: &mut dyn Mailboxes,
         mailbox: &MailboxName,
-        known: &mut HashSet<MailboxName>,
-        more: impl Fn() -> bool,
+        more: impl Fn() -> bool + Sync,
     ) -> Result<Tally> {
         let selected = mailboxes.select(mailbox).await?;
         let uidvalidity = selected.uidvalidity;
-        let mut open = Opened { mailboxes, mailbox, selected, known };
+        let mut open = Opened { mailboxes, mailbox, selected };
         let mut above = self.cursor(mailbox, uidvalidity).await?;
         let mut tally = Tally::default();
         while more() {
-            let uids = open.mailboxes.uids_above(above, BATCH).await?;
+            let uids = open.mailboxes.uids_above(above, WINDOW).await?;
             let Some(last) = uids.last().copied() else { break };
-            let news = self.without_own(&open, &uids)?;
-            let (fetched, broken) = fetch_each(open.mailboxes, &news, Extent::Headers).await?;
-            let fetched = self.without_known(mailbox.clone(), uidvalidity, fetched).await?;
-            let decided = self.decide(&mut open, fetched, broken).await?;
-            above = decided.cut_after.unwrap_or(last);
-            let records = self.carry_out(&mut open, decided).await?;
+            let news = self.without_own(mailbox, uidvalidity, uids).await?;
+            let window = self.gather(&mut open, news, Kind::New, &more).await?;
+            above = window.left_at.map_or(last, |uid| Uid(uid.0 - 1));
             let cursor = Cursor { uidvalidity, uid: above };
-            self.settle(mailbox, records, Some(cursor), &mut tally).await?;
+            let closing = self.passed_changes(mailbox, cursor);
+            let records = self.perform(&mut open, window.records, Doubt::None, closing).await?;
+            self.tell(&records, &mut tally);
         }
         Ok(tally)
     }
@@ -97,11 +108,7 @@ impl Line {
     ///
     /// # Errors
     /// As [`Line::pass`].
-    pub async fn resume(
-        &self,
-        mailboxes: &mut dyn Mailboxes,
-        known: &mut HashSet<MailboxName>,
-    ) -> Result<Tally> {
+    pub async fn resume(&self, mailboxes: &mut dyn Mailboxes) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, records) in by_mailbox(self.store.unsettled(&self.name)?) {
             let Some(selected) = self.select(mailboxes, &mailbox, &records, &mut tally).await?
@@ -111,10 +118,10 @@ impl Line {
             let (current, void): (Vec<_>, Vec<_>) = records
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
-            self.settle(&mailbox, record::void(void), None, &mut tally).await?;
-            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
-            let records = self.perform(&mut open, current, Doubt::Possible).await?;
-            self.settle(&mailbox, records, None, &mut tally).await?;
+            self.settle(record::void(void), &mut tally).await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected };
+            let records = self.perform(&mut open, current, Doubt::Possible, Vec::new()).await?;
+            self.tell(&records, &mut tally);
         }
         Ok(tally)
     }
@@ -123,11 +130,7 @@ impl Line {
     ///
     /// # Errors
     /// As [`Line::pass`].
-    pub async fn retry_held(
-        &self,
-        mailboxes: &mut dyn Mailboxes,
-        known: &mut HashSet<MailboxName>,
-    ) -> Result<Tally> {
+    pub async fn retry_held(&self, mailboxes: &mut dyn Mailboxes) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, held) in by_mailbox(self.due()?) {
             let Some(selected) = self.select(mailboxes, &mailbox, &held, &mut tally).await? else {
@@ -136,53 +139,51 @@ impl Line {
             let uidvalidity = selected.uidvalidity;
             let current = held.iter().filter(|held| held.key.uidvalidity == uidvalidity);
             let uids: Vec<Uid> = current.map(|held| held.key.uid).collect();
-            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, known };
-            let (fetched, broken) = fetch_each(open.mailboxes, &uids, Extent::Headers).await?;
-            let fetched_uids = fetched.iter().map(|message| message.uid);
-            let there: Vec<Uid> = fetched_uids.chain(broken.iter().map(|(uid, _)| *uid)).collect();
-            let gone = record::gone(held, uidvalidity, &there);
-            self.settle(&mailbox, gone, None, &mut tally).await?;
-            let mut decided = self.decide(&mut open, fetched, broken).await?;
-            self.without_released(&mut decided)?;
-            let records = self.carry_out(&mut open, decided).await?;
-            self.settle(&mailbox, records, None, &mut tally).await?;
+            let there = mailboxes.present(&uids).await?;
+            self.settle(record::gone(held, uidvalidity, &there), &mut tally).await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected };
+            let window = self.gather(&mut open, there, Kind::Held, &|| true).await?;
+            let records = self.perform(&mut open, window.records, Doubt::None, Vec::new()).await?;
+            self.tell(&records, &mut tally);
         }
         Ok(tally)
     }
 
-    /// Leaves out what a person released while it was being decided anew.
-    fn without_released(&self, decided: &mut Decided) -> Result<()> {
-        let held: HashSet<u64> = self.store.held()?.iter().map(|record| record.id).collect();
-        decided.records.retain(|record| held.contains(&record.id));
-        Ok(())
-    }
-
-    /// Writes the plans down, then performs them.
-    async fn carry_out(
-        &self,
-        open: &mut Opened<'_>,
-        decided: Decided,
-    ) -> Result<Vec<MessageRecord>> {
-        self.plan(&decided.records, decided.states).await?;
-        self.perform(open, decided.records, Doubt::None).await
-    }
-
+    /// Makes the plans durable, performs them, and writes down how they ended and then `closing`.
     async fn perform(
         &self,
         open: &mut Opened<'_>,
         records: Vec<MessageRecord>,
         doubt: Doubt,
+        closing: Vec<Change>,
     ) -> Result<Vec<MessageRecord>> {
+        self.sync().await?;
+        for record in &records {
+            record::log_lines(&self.log, record);
+        }
+        let writing = self.store.writing();
         let batch = Batch {
-            site: self.site(),
+            ledger: Ledger::new(self.site(), open.mailbox, records, &writing),
             mailboxes: &mut *open.mailboxes,
-            mailbox: open.mailbox,
             selected: &open.selected,
-            known: &mut *open.known,
-            records,
             doubt,
         };
-        batch.perform().await
+        let performed = batch.perform().await;
+        if performed.is_ok() {
+            writing.put(closing);
+        }
+        // What was marked is kept, however it ended.
+        let written = writing.finish().await;
+        let records = performed?;
+        written.map(|()| records)
+    }
+
+    /// Makes what was put into the store durable.
+    async fn sync(&self) -> Result<()> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || store.sync())
+            .await
+            .map_err(|why| Error::temporary("write the store", why))?
     }
 
     /// When the next held message is due, Unix milliseconds.
@@ -220,7 +221,7 @@ impl Line {
         };
         let text = format!("{}: {error}; {} messages there wait", self.name, records.len());
         self.log.say(&Event::Warning { text });
-        self.settle(mailbox, records, None, tally).await?;
+        self.settle(records, tally).await?;
         Ok(None)
     }
 
@@ -248,12 +249,7 @@ impl Line {
     }
 
     fn site(&self) -> Site<'_> {
-        Site {
-            config: &self.config,
-            account: &self.account,
-            store: &self.store,
-            clock: &self.clock,
-        }
+        Site { config: &self.config, account: &self.account, clock: &self.clock }
     }
 
     /// The highest UID of a mailbox that was passed, whatever its UIDVALIDITY.
@@ -282,42 +278,17 @@ impl Line {
         }
     }
 
-    /// The plans, with what their steps remember and link, in one durable write.
-    async fn plan(&self, records: &[MessageRecord], states: Vec<Change>) -> Result<()> {
-        let mut changes: Vec<Change> =
-            records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
-        changes.extend(states);
-        changes.extend(records.iter().flat_map(record::links));
-        self.store.write(changes).await?;
-        for record in records {
-            record::log_lines(&self.log, record);
-        }
+    /// Writes down that records ended without anything being performed, and tells.
+    async fn settle(&self, records: Vec<MessageRecord>, tally: &mut Tally) -> Result<()> {
+        let changes = records.iter().map(|record| Change::Record(Box::new(record.clone())));
+        self.store.write(changes.collect()).await?;
+        self.tell(&records, tally);
         Ok(())
     }
 
-    /// Writes down how a batch ended, moves the cursor past it, and tells.
-    async fn settle(
-        &self,
-        mailbox: &MailboxName,
-        records: Vec<MessageRecord>,
-        cursor: Option<Cursor>,
-        tally: &mut Tally,
-    ) -> Result<()> {
-        let mut changes: Vec<Change> =
-            records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
-        if let Some(cursor) = cursor {
-            let (account, mailbox) = (self.name.clone(), mailbox.clone());
-            let (uidvalidity, up_to) = (cursor.uidvalidity, cursor.uid);
-            changes.push(Change::ForgetArrived {
-                account: account.clone(),
-                mailbox: mailbox.clone(),
-                uidvalidity,
-                up_to,
-            });
-            changes.push(Change::Cursor { account, mailbox, cursor });
-        }
-        self.store.write(changes).await?;
-        for record in &records {
+    /// Counts and tells how records ended.
+    fn tell(&self, records: &[MessageRecord], tally: &mut Tally) {
+        for record in records {
             match record.state {
                 State::Held => tally.held += 1,
                 State::Settled => tally.settled += 1,
@@ -325,35 +296,36 @@ impl Line {
             }
             record::tell(&self.log, record);
         }
-        Ok(())
+    }
+
+    /// What is written when a mailbox was passed up to its cursor.
+    fn passed_changes(&self, mailbox: &MailboxName, cursor: Cursor) -> Vec<Change> {
+        let (account, mailbox) = (self.name.clone(), mailbox.clone());
+        let (uidvalidity, up_to) = (cursor.uidvalidity, cursor.uid);
+        let forget = Change::ForgetArrived {
+            account: account.clone(),
+            mailbox: mailbox.clone(),
+            uidvalidity,
+            up_to,
+        };
+        vec![forget, Change::Cursor { account, mailbox, cursor }]
     }
 
     /// Without the messages that mailmill itself put there.
-    fn without_own(&self, open: &Opened<'_>, uids: &[Uid]) -> Result<Vec<Uid>> {
-        let uidvalidity = open.selected.uidvalidity;
-        let own = self.store.arrived(&self.name, open.mailbox, uidvalidity, uids)?;
-        let own: HashSet<Uid> = own.into_iter().collect();
-        Ok(uids.iter().copied().filter(|uid| !own.contains(uid)).collect())
-    }
-
-    /// Without the messages that were decided before, under this key or, after a new UIDVALIDITY or
-    /// a move whose target UID was not told, under another.
-    async fn without_known(
+    async fn without_own(
         &self,
-        mailbox: MailboxName,
+        mailbox: &MailboxName,
         uidvalidity: UidValidity,
-        fetched: Vec<Fetched>,
-    ) -> Result<Vec<Fetched>> {
-        self.off_network(move |line| {
-            let mut news = Vec::with_capacity(fetched.len());
-            for message in fetched {
-                if !line.recognises(&mailbox, uidvalidity, &message)? {
-                    news.push(message);
-                }
-            }
-            Ok(news)
-        })
-        .await
+        mut uids: Vec<Uid>,
+    ) -> Result<Vec<Uid>> {
+        let (line, mailbox) = (self.clone(), mailbox.clone());
+        let job = move || {
+            let own = line.store.arrived(&line.name, &mailbox, uidvalidity, &uids)?;
+            let own: HashSet<Uid> = own.into_iter().collect();
+            uids.retain(|uid| !own.contains(uid));
+            Ok(uids)
+        };
+        self.workers.run(job).await?
     }
 }
 
@@ -362,8 +334,6 @@ struct Opened<'a> {
     mailboxes: &'a mut dyn Mailboxes,
     mailbox: &'a MailboxName,
     selected: Selected,
-    /// Mailboxes known to exist in this session.
-    known: &'a mut HashSet<MailboxName>,
 }
 
 /// A message that its server will not give, and why.

@@ -1,14 +1,15 @@
 //! Recognises messages that were decided before, so that nothing is done twice.
 //!
-//! Three ways lead to a message being met again: a crash between a plan and the cursor (its key is
-//! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move
-//! or copy of our own into a watched mailbox on a server that does not tell the new UID.
+//! These ways lead to a message being met again: a crash between a plan and the cursor (its key is
+//! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move,
+//! copy or delivery of our own into a mailbox that is watched on a server that does not tell the new
+//! UID, or that came to be watched only later (the record's marks tell where it landed).
 
+use super::decide::{Item, Kind};
 use super::{Line, record};
 use crate::config::Target;
 use crate::error::Result;
-use crate::mail::{MailboxName, Message, MessageKey, UidValidity};
-use crate::mailbox::Fetched;
+use crate::mail::{MessageKey, UidValidity};
 use crate::perform::UID_NOT_TOLD;
 use crate::pipeline::Action;
 use crate::store::{Mark, MessageRecord, State};
@@ -16,45 +17,82 @@ use crate::store::{Mark, MessageRecord, State};
 /// How long after our own move a message of unknown UID is taken for it, in milliseconds.
 const OWN_MOVE_MS: i64 = 60 * 60 * 1000;
 
+/// A message that is to be decided, as the store knows it.
+pub(super) struct Known {
+    pub(super) key: MessageKey,
+    pub(super) message_id: String,
+    /// The record that its own replaces: held under the same key, or under an earlier UIDVALIDITY.
+    pub(super) before: Option<MessageRecord>,
+}
+
 impl Line {
-    /// Whether this message was decided before.
-    pub(super) fn recognises(
+    /// What is known of a message; `None` where nothing is to be decided: it was before, or a
+    /// person released it meanwhile.
+    pub(super) fn recognise(
         &self,
-        mailbox: &MailboxName,
         uidvalidity: UidValidity,
-        message: &Fetched,
-    ) -> Result<bool> {
+        item: &Item,
+        kind: Kind,
+    ) -> Result<Option<Known>> {
+        let input = &item.input;
         let key = MessageKey {
             account: self.name.clone(),
-            mailbox: mailbox.clone(),
+            mailbox: input.mailbox.clone(),
             uidvalidity,
-            uid: message.uid,
+            uid: input.uid,
         };
-        if self.store.of_key(&key)?.is_some_and(|record| record.state != State::Void) {
-            return Ok(true);
+        let same = self.store.of_key(&key)?;
+        let state = same.as_ref().map(|record| record.state);
+        let open = match kind {
+            Kind::New => matches!(state, None | Some(State::Void)),
+            Kind::Held => state == Some(State::Held),
+        };
+        if !open {
+            return Ok(None);
         }
-        let id = record::identity(&Message::from_headers(message.bytes.clone()));
-        let now = self.clock.now_ms();
-        Ok(self.store.of_message_id(&id)?.iter().any(|record| {
-            let here = record.key.account == self.name && record.size == message.size;
-            here && (renumbered(record, &key) || moved_here(record, mailbox, now))
-                || self.delivered_here(record, mailbox, now)
-        }))
+        let message_id = record::identity(&input.message);
+        let alike = self.store.of_message_id(&message_id)?;
+        if kind == Kind::New && !item.is_broken() && self.is_among(&alike, &key, input.size) {
+            return Ok(None);
+        }
+        let held = same.filter(|same| same.state == State::Held);
+        let before =
+            held.or_else(|| alike.into_iter().find(|old| cut_short(old, &key, input.size)));
+        Ok(Some(Known { key, message_id, before }))
     }
 
-    /// Our own delivery into this mailbox, not long ago, whose UID was not told. Its size may be
-    /// another, because deliveries carry header changes.
-    fn delivered_here(&self, record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+    /// Whether one of these records is of this message under another key.
+    fn is_among(&self, records: &[MessageRecord], key: &MessageKey, size: u64) -> bool {
+        let now = self.clock.now_ms();
+        records.iter().any(|record| {
+            let here = record.key.account == self.name && record.size == size;
+            here && (renumbered(record, key) || moved_here(record, key, now))
+                || self.delivered_here(record, key, now)
+        })
+    }
+
+    /// Our own delivery to this place. Its size may be another, because deliveries carry header
+    /// changes.
+    fn delivered_here(&self, record: &MessageRecord, key: &MessageKey, now_ms: i64) -> bool {
         record.marks.iter().any(|mark| {
             let said = record.decision.actions.get(mark.action).map(|said| &said.action);
             let Some(Action::DeliverTo { target }) = said else { return false };
             matches!(
                 self.config.targets.get(target),
                 Some(Target::Account { account, mailbox })
-                    if **account == *self.name && mailbox == here
-            ) && is_recent_and_untold(mark, now_ms)
+                    if **account == *self.name && *mailbox == key.mailbox
+            ) && landed_here(mark, key, now_ms)
         })
     }
+}
+
+/// Held or void under an earlier UIDVALIDITY: the plan of the same message, cut short.
+fn cut_short(record: &MessageRecord, key: &MessageKey, size: u64) -> bool {
+    matches!(record.state, State::Held | State::Void)
+        && record.key.account == key.account
+        && record.key.mailbox == key.mailbox
+        && record.key.uidvalidity != key.uidvalidity
+        && record.size == size
 }
 
 /// The same mailbox under an earlier UIDVALIDITY, and it was not moved away from there.
@@ -69,18 +107,20 @@ fn renumbered(record: &MessageRecord, key: &MessageKey) -> bool {
         && !moved
 }
 
-/// Our own move or copy into this mailbox, not long ago, whose UID was not told.
-fn moved_here(record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+/// Our own move or copy to this place.
+fn moved_here(record: &MessageRecord, key: &MessageKey, now_ms: i64) -> bool {
     record.marks.iter().any(|mark| {
         let target = match record.decision.actions.get(mark.action).map(|said| &said.action) {
             Some(Action::MoveTo { mailbox } | Action::CopyTo { mailbox }) => Some(mailbox),
             _ => None,
         };
-        target == Some(here) && is_recent_and_untold(mark, now_ms)
+        target == Some(&key.mailbox) && landed_here(mark, key, now_ms)
     })
 }
 
-fn is_recent_and_untold(mark: &Mark, now_ms: i64) -> bool {
-    now_ms - mark.at_ms < OWN_MOVE_MS
-        && mark.note.as_deref().is_some_and(|note| note.ends_with(UID_NOT_TOLD))
+/// Whether an action landed under this UID, or not long ago under one that was not told.
+fn landed_here(mark: &Mark, key: &MessageKey, now_ms: i64) -> bool {
+    let Some(note) = mark.note.as_deref() else { return false };
+    let untold = note.ends_with(UID_NOT_TOLD) && now_ms - mark.at_ms < OWN_MOVE_MS;
+    untold || note.ends_with(&format!("{}/{}", key.mailbox, key.uid))
 }

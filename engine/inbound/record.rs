@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Line;
 use super::decide::Item;
+use super::recognise::Known;
 use crate::clock::rfc3339;
 use crate::config::After;
 use crate::error::Result;
-use crate::mail::{Message, MessageKey, Uid, UidValidity};
+use crate::mail::{Message, Uid, UidValidity};
 use crate::maillog::{Event, Maillog};
 use crate::perform::{Again, FINGERPRINT, hold};
 use crate::pipeline::{Action, Decision, Recorded, StepOutcome, Verdict};
@@ -23,31 +24,23 @@ const MOST_ID: usize = 500;
 const MOST_PLAN: usize = 64 << 10;
 
 impl Line {
-    /// The record of a decision. That of a message which was held before, or whose plan a new
-    /// UIDVALIDITY cut short, is replaced; what was done of it stays done.
+    /// The record of a decision, and its size in bytes. That of a message which was held before, or
+    /// whose plan a new UIDVALIDITY cut short, is replaced; what was done of it stays done.
     pub(super) fn record(
         &self,
-        uidvalidity: UidValidity,
+        known: Known,
         item: &Item,
         decision: Decision,
         again: Again,
-    ) -> Result<MessageRecord> {
+    ) -> Result<(MessageRecord, usize)> {
         let input = &item.input;
-        let key = MessageKey {
-            account: self.name.clone(),
-            mailbox: input.mailbox.clone(),
-            uidvalidity,
-            uid: input.uid,
-        };
+        let from = input.message.from();
         let mut record = MessageRecord {
             id: 0,
-            key,
-            message_id: Some(identity(&input.message)),
+            key: known.key,
+            message_id: Some(known.message_id),
             subject: cut(&input.message.subject(), 200),
-            from: cut(
-                &input.message.from().first().map(ToString::to_string).unwrap_or_default(),
-                MOST_FROM,
-            ),
+            from: cut(&from.first().map(ToString::to_string).unwrap_or_default(), MOST_FROM),
             size: input.size,
             received_ms: input.received_ms,
             decided_ms: input.now_ms,
@@ -56,38 +49,21 @@ impl Line {
             marks: Vec::new(),
             hold: None,
         };
-        match self.before(&record)? {
+        match known.before {
             Some(before) => take_over(&mut record, before, item),
             None => record.id = self.store.next_id()?,
         }
-        self.limit(&mut record);
+        let size = self.limit(&mut record);
         if record.decision.verdict == Verdict::Hold {
             let (reason, now) = (reason(&record.decision), self.clock.now_ms());
             hold(&mut record, &reason, again, now);
         }
         self.after(&mut record);
-        Ok(record)
+        Ok((record, size))
     }
 
-    /// The record that this one replaces: held under the same key, or under an earlier UIDVALIDITY.
-    fn before(&self, record: &MessageRecord) -> Result<Option<MessageRecord>> {
-        let same = self.store.of_key(&record.key)?;
-        if let Some(held) = same.filter(|same| same.state == State::Held) {
-            return Ok(Some(held));
-        }
-        let Some(id) = &record.message_id else { return Ok(None) };
-        let alike = self.store.of_message_id(id)?;
-        Ok(alike.into_iter().find(|other| {
-            matches!(other.state, State::Held | State::Void)
-                && other.key.account == record.key.account
-                && other.key.mailbox == record.key.mailbox
-                && other.key.uidvalidity != record.key.uidvalidity
-                && other.size == record.size
-        }))
-    }
-
-    /// A decision that is too large to be kept holds its message.
-    fn limit(&self, record: &mut MessageRecord) {
+    /// A decision that is too large to be kept holds its message. Gives the record's size in bytes.
+    fn limit(&self, record: &mut MessageRecord) -> usize {
         for step in &mut record.decision.steps {
             step.error = step.error.take().map(|error| cut(&error, 1_000));
         }
@@ -97,6 +73,7 @@ impl Line {
             record.marks.clear();
             record.decision = self.refusal(&why);
         }
+        size.min(MOST_PLAN)
     }
 
     /// Adds the move that `after` asks for, where no rule moved the message.
@@ -118,7 +95,7 @@ impl Line {
 fn take_over(record: &mut MessageRecord, before: MessageRecord, item: &Item) {
     record.id = before.id;
     record.hold = before.hold.map(|hold| Hold { attempts: hold.attempts + 1, ..hold });
-    if item.refused.is_some() && record.size == 0 {
+    if item.is_broken() {
         // It cannot be had now; what is known of it from then is all there is.
         record.message_id = before.message_id;
         (record.subject, record.from) = (before.subject, before.from);

@@ -9,11 +9,13 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
+mod alteration;
 pub mod imap;
 mod line_end;
 pub mod maildir;
 mod open;
 
+pub use alteration::{Alteration, Altered, Tell};
 pub use line_end::crlf;
 pub use open::open;
 
@@ -141,6 +143,9 @@ pub trait Mailboxes: Send {
     /// message that the server cannot render is an error.
     async fn fetch(&mut self, uids: &[Uid], extent: Extent) -> Result<Vec<Fetched>>;
 
+    /// Those of these messages that are there, ascending.
+    async fn present(&mut self, uids: &[Uid]) -> Result<Vec<Uid>>;
+
     /// Sets or clears flags. A UID that is gone is no error.
     async fn store_flags(&mut self, uids: &[Uid], change: FlagChange, flags: &[Flag])
     -> Result<()>;
@@ -151,6 +156,13 @@ pub trait Mailboxes: Send {
     /// Moves messages to another mailbox of the account. Atomic where the server can do UID MOVE;
     /// else copy, then `\Deleted` and UID EXPUNGE of these UIDs only.
     async fn move_to(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed>;
+
+    /// Makes changes in their order, several under way at once where the server allows it, and tells
+    /// of each what became of it as soon as that is known; of a large one in pieces.
+    ///
+    /// # Errors
+    /// The session ended ([`ends_session`]): what was not told may have happened or not.
+    async fn alter(&mut self, alterations: &[Alteration], tell: Tell<'_>) -> Result<()>;
 
     /// Whether [`Mailboxes::move_to`] is one atomic operation, so that a message still in its
     /// source was not moved.

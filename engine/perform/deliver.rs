@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Batch, Done, Landing, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
+use super::{Batch, Done, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
 use crate::config::{Source, Target};
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
@@ -18,9 +18,9 @@ use crate::store::MarkOutcome;
 /// Performs every open delivery, one message in memory at a time. A target that cannot be reached
 /// costs the messages that are to be delivered there, and no others.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    for (name, group) in batch.open_by(target) {
-        let Some(target) = batch.site.config.targets.get(&name) else {
-            batch.hold(&group, &no_such_target(&name)).await?;
+    for (name, group) in batch.ledger.open_by(target) {
+        let Some(target) = batch.ledger.site.config.targets.get(&name) else {
+            batch.ledger.hold(&group, &no_such_target(&name));
             continue;
         };
         match target {
@@ -54,7 +54,7 @@ async fn into_maildir(
     for open in group {
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let bytes = edited(batch, open, fetched.bytes);
-        let file = delivery_name(&batch.records[open.record].key, open.action);
+        let file = delivery_name(&batch.ledger.records[open.record].key, open.action);
         let note = format!("delivered to {name} as {file}");
         let flags = carried(&fetched.flags);
         let attempt = if batch.in_doubt(open) { Attempt::Again } else { Attempt::First };
@@ -66,9 +66,9 @@ async fn into_maildir(
             .flatten();
         match delivered {
             Ok(Delivered::Now | Delivered::Before) => {
-                batch.mark(vec![open.done(MarkOutcome::Done, note)]).await?;
+                batch.ledger.mark_soon(open.done(MarkOutcome::Done, note));
             }
-            Err(error) => batch.hold(&[open], &error).await?,
+            Err(error) => batch.ledger.hold(&[open], &error),
         }
     }
     Ok(())
@@ -80,15 +80,18 @@ async fn into_account(
     mailbox: &MailboxName,
     group: Vec<Open>,
 ) -> Result<()> {
-    let mut there = match reach(batch.site, account, mailbox).await {
+    let mut there = match reach(batch.ledger.site, account, mailbox).await {
         Ok(there) => there,
-        Err(error) => return batch.hold(&group, &error).await,
+        Err(error) => {
+            batch.ledger.hold(&group, &error);
+            return Ok(());
+        }
     };
     for open in group {
         let Some(fetched) = fetch(batch, open).await? else { continue };
-        let like = likeness(&batch.records[open.record]);
+        let like = likeness(&batch.ledger.records[open.record]);
         let letter = Letter {
-            bytes: as_kept(batch.site, account, edited(batch, open, fetched.bytes)),
+            bytes: as_kept(batch.ledger.site, account, edited(batch, open, fetched.bytes)),
             flags: carried(&fetched.flags),
             received_ms: fetched.received_ms,
             message_id: like.message_id,
@@ -99,10 +102,10 @@ async fn into_account(
         };
         match put {
             Ok(uid) => {
-                let done = delivered(open, account, mailbox, uid);
-                batch.mark(vec![done]).await?;
+                let done = delivered(batch.ledger.site, open, (account, mailbox), uid);
+                batch.ledger.mark_soon(done);
             }
-            Err(error) => batch.hold(&[open], &error).await?,
+            Err(error) => batch.ledger.hold(&[open], &error),
         }
     }
     // All of it is there: how the connection ends says nothing about that.
@@ -162,16 +165,12 @@ async fn put_once(
 
 /// A delivery that is done. Where the UID is told, the message is known as ours should that mailbox
 /// be watched.
-fn delivered(open: Open, account: &str, mailbox: &MailboxName, uid: Placed) -> Done {
+fn delivered(site: Site<'_>, open: Open, place: (&str, &MailboxName), uid: Placed) -> Done {
+    let (account, mailbox) = place;
     let there = format!("delivered to {account}/{mailbox}");
     match uid {
         Some((uidvalidity, uid)) => Done {
-            landed: Some(Landing {
-                account: account.into(),
-                mailbox: mailbox.clone(),
-                uidvalidity,
-                uid,
-            }),
+            landed: site.landing(&account.into(), mailbox, uidvalidity, uid),
             ..open.done(MarkOutcome::Done, format!("{there}/{uid}"))
         },
         None => open.done(MarkOutcome::Done, format!("{there} {UID_NOT_TOLD}")),
@@ -180,32 +179,32 @@ fn delivered(open: Open, account: &str, mailbox: &MailboxName, uid: Placed) -> D
 
 /// The whole message; `None` where it is marked as gone or held, because it cannot be had.
 async fn fetch(batch: &mut Batch<'_>, open: Open) -> Result<Option<Fetched>> {
-    let size = batch.records[open.record].size;
-    let most = batch.site.account.max_size;
+    let size = batch.ledger.records[open.record].size;
+    let most = batch.ledger.site.account.max_size;
     if size > most {
         let why = format!("with {size} bytes it is over max_size = {most}");
         let error = Error::permanent("deliver the message", why);
-        batch.hold(&[open], &error).await?;
+        batch.ledger.hold(&[open], &error);
         return Ok(None);
     }
     let mut fetched = match batch.mailboxes.fetch(&[open.uid], Extent::Whole).await {
         Ok(fetched) => fetched,
         Err(error) => {
-            batch.refuse(&[open], error).await?;
+            batch.refuse(&[open], error)?;
             return Ok(None);
         }
     };
     let fetched = fetched.pop();
     if fetched.is_none() {
-        let note = format!("{} was no longer there", batch.here(open));
-        batch.mark(vec![open.done(MarkOutcome::Gone, note)]).await?;
+        let note = format!("{} was no longer there", batch.ledger.here(open));
+        batch.ledger.mark([open.done(MarkOutcome::Gone, note)]);
     }
     Ok(fetched)
 }
 
 /// The message with the changes that were said before this delivery.
 fn edited(batch: &Batch<'_>, open: Open, bytes: Vec<u8>) -> Vec<u8> {
-    let said = &batch.records[open.record].decision.actions[..open.action];
+    let said = &batch.ledger.records[open.record].decision.actions[..open.action];
     edit(Message::whole(bytes), said).bytes().to_vec()
 }
 

@@ -5,29 +5,36 @@
 use super::{Batch, Done, Open, uids};
 use crate::error::Result;
 use crate::mail::Flag;
-use crate::mailbox::FlagChange;
+use crate::mailbox::{Alteration, FlagChange};
 use crate::pipeline::Action;
 use crate::store::{MarkOutcome, MessageRecord, State};
 
 /// Performs every open change of flags. Where a message's flag is spoken of twice, the last word
 /// holds.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    let replaced = replaced(&batch.records);
-    batch.mark(replaced).await?;
+    let replaced = replaced(&batch.ledger.records);
+    batch.ledger.mark(replaced);
     let (permitted, refused): (Vec<_>, Vec<_>) =
-        batch.open_by(added).into_iter().partition(|(flag, _)| batch.selected.permits(flag));
+        batch.ledger.open_by(added).into_iter().partition(|(flag, _)| batch.selected.permits(flag));
     for (flag, group) in refused {
-        let note = format!("the server does not store {flag} in {}", batch.mailbox);
-        let done = group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect();
-        batch.mark(done).await?;
+        let note = format!("the server does not store {flag} in {}", batch.ledger.mailbox);
+        batch.ledger.mark(group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())));
     }
-    for (flag, group) in permitted {
-        store(batch, FlagChange::Add, &flag, &group).await?;
+    let added = permitted.into_iter().map(|group| alteration(FlagChange::Add, group));
+    let removed = batch.ledger.open_by(removed).into_iter();
+    let removed = removed.map(|group| alteration(FlagChange::Remove, group));
+    let groups: Vec<_> = added.chain(removed).collect();
+    if groups.is_empty() {
+        return Ok(());
     }
-    for (flag, group) in batch.open_by(removed) {
-        store(batch, FlagChange::Remove, &flag, &group).await?;
+    for refused in batch.alter(&groups).await? {
+        batch.refuse(&refused.group, refused.error)?;
     }
     Ok(())
+}
+
+fn alteration(change: FlagChange, (flag, group): (Flag, Vec<Open>)) -> (Alteration, Vec<Open>) {
+    (Alteration::Flags { uids: uids(&group), change, flags: vec![flag] }, group)
 }
 
 /// Changes that a later one of the same message and flag replaces.
@@ -62,25 +69,5 @@ fn removed(action: &Action) -> Option<Flag> {
     match action {
         Action::RemoveFlag { flag } => Some(flag.clone()),
         _ => None,
-    }
-}
-
-async fn store(
-    batch: &mut Batch<'_>,
-    change: FlagChange,
-    flag: &Flag,
-    group: &[Open],
-) -> Result<()> {
-    let stored =
-        batch.mailboxes.store_flags(&uids(group), change, std::slice::from_ref(flag)).await;
-    match stored {
-        Ok(()) => {
-            let word = if change == FlagChange::Add { "set" } else { "cleared" };
-            let note = format!("{flag} {word}");
-            let done =
-                group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())).collect();
-            batch.mark(done).await
-        }
-        Err(error) => batch.refuse(group, error).await,
     }
 }

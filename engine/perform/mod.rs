@@ -10,31 +10,29 @@
 //! ends the batch: the plans stay open and are taken up again in doubt, where what may already have
 //! happened is looked up instead of repeated.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
-use crate::mailbox::{Landed, Likeness, Mailboxes, Selected, ends_session};
-use crate::pipeline::Action;
-use crate::store::{Change, Mark, MarkOutcome, MessageRecord, State, Store};
+use crate::mailbox::{Alteration, Altered, Likeness, Mailboxes, Selected, ends_session};
+use crate::store::{MarkOutcome, MessageRecord};
 
 mod copy;
 mod deliver;
 mod flag;
 mod hold;
+mod ledger;
 mod relocate;
+mod transfer;
 
 pub use deliver::edit;
 pub use hold::{Again, hold};
+pub use ledger::Ledger;
 
 /// How the note of a mark ends where the server did not tell the new UID.
 pub const UID_NOT_TOLD: &str = "(UID not told)";
-
-/// The most characters of a mark's note that are kept.
-const MOST_NOTE: usize = 300;
 
 /// Whether an action that is not marked may have happened all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,26 +50,37 @@ pub struct Site<'a> {
     pub config: &'a Config,
     /// The account whose mailbox is selected.
     pub account: &'a Account,
-    /// Where marks go.
-    pub store: &'a Store,
     /// What time it is.
     pub clock: &'a Clock,
 }
 
+impl Site<'_> {
+    /// What is noted of a message that we put into a mailbox: nothing where that is not watched.
+    fn landing(
+        &self,
+        account: &Arc<str>,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        uid: Uid,
+    ) -> Option<Landing> {
+        let watches = self.config.accounts.get(&**account)?.watches(mailbox);
+        watches.then(|| Landing {
+            account: account.clone(),
+            mailbox: mailbox.clone(),
+            uidvalidity,
+            uid,
+        })
+    }
+}
+
 /// Plans of one selected mailbox, performed together.
 pub struct Batch<'a> {
-    /// Surroundings.
-    pub site: Site<'a>,
-    /// The account's connection, `mailbox` selected.
+    /// The plans and where marks go.
+    pub ledger: Ledger<'a>,
+    /// The account's connection, the mailbox selected.
     pub mailboxes: &'a mut dyn Mailboxes,
-    /// The selected mailbox.
-    pub mailbox: &'a MailboxName,
-    /// What is known of it.
+    /// What is known of the mailbox.
     pub selected: &'a Selected,
-    /// Mailboxes known to exist in this session.
-    pub known: &'a mut HashSet<MailboxName>,
-    /// The plans.
-    pub records: Vec<MessageRecord>,
     /// Whether something may have happened already.
     pub doubt: Doubt,
 }
@@ -93,6 +102,13 @@ struct Landing {
     uid: Uid,
 }
 
+/// Actions that were refused together.
+struct Refused {
+    target: Option<MailboxName>,
+    group: Vec<Open>,
+    error: Error,
+}
+
 /// An action of a record that is still to be done.
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -103,113 +119,73 @@ struct Open {
 
 impl Batch<'_> {
     /// Performs everything that is open and gives the records back: settled, or held where the
-    /// server refused for good.
+    /// server refused for good. Each is handed to the ledger's [`Writing`], which the caller
+    /// finishes, whatever this returns.
     ///
     /// # Errors
-    /// What trying again may mend. Marks made until then are stored.
+    /// What trying again may mend.
     pub async fn perform(mut self) -> Result<Vec<MessageRecord>> {
         deliver::perform(&mut self).await?;
         flag::perform(&mut self).await?;
         copy::perform(&mut self).await?;
         relocate::perform(&mut self).await?;
-        for record in &mut self.records {
-            if record.state == State::Planned {
-                record.state = State::Settled;
-            }
-        }
-        Ok(self.records)
+        Ok(self.ledger.close())
     }
 
-    /// Actions of records not held that have no mark yet, gathered by what `target` says.
-    fn open_by<T: Ord>(&self, target: impl Fn(&Action) -> Option<T>) -> BTreeMap<T, Vec<Open>> {
-        let mut groups: BTreeMap<T, Vec<Open>> = BTreeMap::new();
-        for (index, record) in self.records.iter().enumerate() {
-            if record.state != State::Planned {
-                continue;
-            }
-            for (action, said) in record.decision.actions.iter().enumerate() {
-                let marked = record.marks.iter().any(|mark| mark.action == action);
-                if let (false, Some(key)) = (marked, target(&said.action)) {
-                    let open = Open { record: index, action, uid: record.key.uid };
-                    groups.entry(key).or_default().push(open);
+    /// Makes alterations, each for a group, and marks what became of them. Gives back what was
+    /// refused.
+    async fn alter(&mut self, groups: &[(Alteration, Vec<Open>)]) -> Result<Vec<Refused>> {
+        let alterations: Vec<Alteration> =
+            groups.iter().map(|(alteration, _)| alteration.clone()).collect();
+        let mut refused = Vec::new();
+        let ledger = &mut self.ledger;
+        let mut tell = |Altered { index, uids, outcome }: Altered| {
+            let Some((alteration, group)) = groups.get(index) else { return };
+            let group = of_uids(group, &uids);
+            match outcome {
+                Ok(landed) => ledger.altered(alteration, &group, &landed),
+                Err(error) => {
+                    let target = alteration.target().cloned();
+                    refused.push(Refused { target, group, error });
                 }
             }
-        }
-        groups
-    }
-
-    /// Writes down what became of actions, with what landed in a mailbox of ours.
-    async fn mark(&mut self, done: Vec<Done>) -> Result<()> {
-        let at_ms = self.site.clock.now_ms();
-        let mut changes = Vec::new();
-        let mut touched = Vec::new();
-        for done in done {
-            if let Some(Landing { account, mailbox, uidvalidity, uid }) = done.landed {
-                changes.push(Change::Arrived { account, mailbox, uidvalidity, uid });
-            }
-            self.records[done.record].marks.push(Mark {
-                action: done.action,
-                at_ms,
-                outcome: done.outcome,
-                note: Some(shorten(&done.note)),
-            });
-            touched.push(done.record);
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        changes
-            .extend(touched.iter().map(|at| Change::Record(Box::new(self.records[*at].clone()))));
-        self.site.store.write(changes).await
+        };
+        self.mailboxes.alter(&alterations, &mut tell).await?;
+        Ok(refused)
     }
 
     /// An error on the batch's own connection: where it can still be used, these messages are held;
     /// else it ends the batch.
-    async fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
-        if ends_session(self.mailboxes) { Err(error) } else { self.hold(group, &error).await }
-    }
-
-    /// Holds messages whose action failed.
-    async fn hold(&mut self, group: &[Open], error: &Error) -> Result<()> {
-        let (now, why) = (self.site.clock.now_ms(), error.to_string());
-        for open in group {
-            hold(&mut self.records[open.record], &why, error.into(), now);
+    fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
+        if ends_session(self.mailboxes) {
+            return Err(error);
         }
-        let failed = group.iter().map(|open| open.done(MarkOutcome::Failed, why.clone()));
-        self.mark(failed.collect()).await
+        self.ledger.hold(group, &error);
+        Ok(())
     }
 
     /// Whether the action may have happened although it has no mark.
     fn in_doubt(&self, open: Open) -> bool {
-        let record = &self.records[open.record];
         // A message that was held before is decided anew, but not all of its first plan may have
         // been in vain.
-        self.doubt == Doubt::Possible || record.hold.is_some() || !record.marks.is_empty()
+        self.doubt == Doubt::Possible || self.ledger.was_begun(open)
     }
 
-    /// Sees that a target mailbox is there, making it where the account allows.
-    async fn ensure(&mut self, target: &MailboxName) -> Result<()> {
-        if self.known.contains(target) {
-            return Ok(());
+    /// Makes a target mailbox that is missing, where the account allows. `false`: it is not
+    /// missing.
+    async fn supply(&mut self, target: &MailboxName) -> Result<bool> {
+        if self.mailboxes.exists(target).await? {
+            return Ok(false);
         }
-        if !self.mailboxes.exists(target).await? {
-            if !self.site.account.create {
-                return Err(Error::permanent(
-                    format!("use mailbox {target} of account {}", self.site.account.name),
-                    "it does not exist",
-                )
-                .next("make it, or allow mailmill to with `create = true`"));
-            }
-            self.mailboxes.create(target).await?;
+        let account = self.ledger.site.account;
+        if !account.create {
+            return Err(Error::permanent(
+                format!("use mailbox {target} of account {}", account.name),
+                "it does not exist",
+            )
+            .next("make it, or allow mailmill to with `create = true`"));
         }
-        self.known.insert(target.clone());
-        Ok(())
-    }
-
-    /// Whether a target that was known is gone: somebody removed it since.
-    async fn lost(&mut self, target: &MailboxName) -> bool {
-        !ends_session(self.mailboxes)
-            && matches!(self.mailboxes.exists(target).await, Ok(false))
-            && self.known.remove(target)
+        self.mailboxes.create(target).await.map(|()| true)
     }
 
     /// Whether the message is to be found in `target`; the batch's own mailbox is selected again.
@@ -217,46 +193,14 @@ impl Batch<'_> {
     /// Where the batch holds several that look alike, as many must be there: else one of them would
     /// pass for another.
     async fn found_in(&mut self, target: &MailboxName, record: usize) -> Result<bool> {
-        let like = likeness(&self.records[record]);
-        let alike = self.records.iter().filter(|other| likeness(other) == like).count();
+        let like = likeness(&self.ledger.records[record]);
+        let alike = self.ledger.records.iter().filter(|other| likeness(other) == like).count();
         let found = match self.mailboxes.exists(target).await? {
             true => self.mailboxes.find(target, &like).await?.len(),
             false => 0,
         };
-        self.mailboxes.select(self.mailbox).await?;
+        self.mailboxes.select(self.ledger.mailbox).await?;
         Ok(found >= alike)
-    }
-
-    /// Where this message is, for notes: `INBOX/17`.
-    fn here(&self, open: Open) -> String {
-        format!("{}/{}", self.mailbox, open.uid)
-    }
-
-    /// The outcome of copying or moving a group, message by message.
-    fn landed(&self, group: &[Open], target: &MailboxName, landed: &Landed) -> Vec<Done> {
-        group
-            .iter()
-            .map(|open| {
-                let here = self.here(*open);
-                match (landed.uidvalidity, landed.uids.get(&open.uid)) {
-                    (Some(uidvalidity), Some(uid)) => Done {
-                        landed: Some(Landing {
-                            account: self.site.account.name.as_str().into(),
-                            mailbox: target.clone(),
-                            uidvalidity,
-                            uid: *uid,
-                        }),
-                        ..open.done(MarkOutcome::Done, format!("{here} -> {target}/{uid}"))
-                    },
-                    (Some(_), None) => {
-                        open.done(MarkOutcome::Gone, format!("{here} was no longer there"))
-                    }
-                    (None, _) => {
-                        open.done(MarkOutcome::Done, format!("{here} -> {target} {UID_NOT_TOLD}"))
-                    }
-                }
-            })
-            .collect()
     }
 }
 
@@ -266,14 +210,9 @@ impl Open {
     }
 }
 
-/// A note cut to its limit; what its end says is kept.
-fn shorten(note: &str) -> String {
-    if note.chars().nth(MOST_NOTE).is_none() {
-        return note.to_owned();
-    }
-    let end = if note.ends_with(UID_NOT_TOLD) { UID_NOT_TOLD } else { "" };
-    let start: String = note.chars().take(MOST_NOTE).collect();
-    format!("{start}… {end}")
+/// Those of a group that speak of these messages (ascending).
+fn of_uids(group: &[Open], uids: &[Uid]) -> Vec<Open> {
+    group.iter().filter(|open| uids.binary_search(&open.uid).is_ok()).copied().collect()
 }
 
 fn uids(group: &[Open]) -> Vec<Uid> {

@@ -4,43 +4,55 @@
 //! still there was not moved where the server moves atomically; elsewhere a copy in the target
 //! says that only the removal is missing.
 
-use std::collections::HashSet;
-
+use super::transfer::{self, Groups};
 use super::{Batch, Done, Open, UID_NOT_TOLD, uids};
 use crate::error::Result;
-use crate::mail::{MailboxName, Uid};
-use crate::mailbox::{Extent, Landed};
+use crate::mail::MailboxName;
+use crate::mailbox::Alteration;
 use crate::pipeline::Action;
 use crate::store::MarkOutcome;
 
 /// Performs every open move.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    for (target, group) in batch.open_by(target) {
-        if target == *batch.mailbox {
-            stay(batch, &group).await?;
+    let mut groups = Groups::new();
+    for (target, group) in batch.ledger.open_by(target) {
+        if target == *batch.ledger.mailbox {
+            stay(batch, &group);
             continue;
         }
         let (doubtful, mut group): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|open| batch.in_doubt(*open));
-        let present = match present(batch, &doubtful).await {
-            Ok(present) => present,
-            Err(error) => {
-                batch.refuse(&doubtful, error).await?;
-                continue;
-            }
-        };
-        for open in doubtful {
-            match still_to_move(batch, &target, open, present.contains(&open.uid)).await {
-                Ok(Some(done)) => batch.mark(vec![done]).await?,
-                Ok(None) => group.push(open),
-                Err(error) => batch.refuse(&[open], error).await?,
-            }
+        group.extend(undone(batch, &target, doubtful).await?);
+        groups.push((target, group));
+    }
+    transfer::perform(batch, groups, |uids, target| Alteration::Move { uids, target }).await
+}
+
+/// Those of moves in doubt that are still to be made; the others are marked.
+async fn undone(
+    batch: &mut Batch<'_>,
+    target: &MailboxName,
+    doubtful: Vec<Open>,
+) -> Result<Vec<Open>> {
+    if doubtful.is_empty() {
+        return Ok(Vec::new());
+    }
+    let present = match batch.mailboxes.present(&uids(&doubtful)).await {
+        Ok(present) => present,
+        Err(error) => {
+            batch.refuse(&doubtful, error)?;
+            return Ok(Vec::new());
         }
-        if !group.is_empty() {
-            relocate(batch, &target, &group).await?;
+    };
+    let mut undone = Vec::new();
+    for open in doubtful {
+        match still_to_move(batch, target, open, present.contains(&open.uid)).await {
+            Ok(Some(done)) => batch.ledger.mark([done]),
+            Ok(None) => undone.push(open),
+            Err(error) => batch.refuse(&[open], error)?,
         }
     }
-    Ok(())
+    Ok(undone)
 }
 
 fn target(action: &Action) -> Option<MailboxName> {
@@ -50,35 +62,9 @@ fn target(action: &Action) -> Option<MailboxName> {
     }
 }
 
-async fn stay(batch: &mut Batch<'_>, group: &[Open]) -> Result<()> {
-    let note = format!("already in {}", batch.mailbox);
-    let done = group.iter().map(|open| open.done(MarkOutcome::Done, note.clone()));
-    batch.mark(done.collect()).await
-}
-
-async fn relocate(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<()> {
-    let mut moved = once(batch, target, group).await;
-    if moved.is_err() && batch.lost(target).await {
-        moved = once(batch, target, group).await;
-    }
-    match moved {
-        Ok(landed) => {
-            let done = batch.landed(group, target, &landed);
-            batch.mark(done).await
-        }
-        Err(error) => batch.refuse(group, error).await,
-    }
-}
-
-async fn once(batch: &mut Batch<'_>, target: &MailboxName, group: &[Open]) -> Result<Landed> {
-    batch.ensure(target).await?;
-    batch.mailboxes.move_to(&uids(group), target).await
-}
-
-/// Which of these messages are still in their mailbox.
-async fn present(batch: &mut Batch<'_>, group: &[Open]) -> Result<HashSet<Uid>> {
-    let fetched = batch.mailboxes.fetch(&uids(group), Extent::Headers).await?;
-    Ok(fetched.into_iter().map(|message| message.uid).collect())
+fn stay(batch: &mut Batch<'_>, group: &[Open]) {
+    let note = format!("already in {}", batch.ledger.mailbox);
+    batch.ledger.mark(group.iter().map(|open| open.done(MarkOutcome::Done, note.clone())));
 }
 
 /// What became of a move that may have happened; a half one is finished. `None`: nothing yet.
@@ -100,7 +86,9 @@ async fn still_to_move(
         (_, true) => {
             (MarkOutcome::Done, format!("found in {target} after an interruption {UID_NOT_TOLD}"))
         }
-        (false, false) => (MarkOutcome::Gone, format!("{} was no longer there", batch.here(open))),
+        (false, false) => {
+            (MarkOutcome::Gone, format!("{} was no longer there", batch.ledger.here(open)))
+        }
     };
     Ok(Some(open.done(outcome, note)))
 }

@@ -124,6 +124,11 @@ impl Disk {
         Ok(sequence)
     }
 
+    /// The number of the last batch that was applied.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
     /// Returns when this batch survives a loss of power. Who waits here while another batch is
     /// synced often finds that the same sync was his.
     pub(super) fn make_durable(&self, sequence: u64) -> Result<()> {

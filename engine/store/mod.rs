@@ -47,11 +47,13 @@ mod record;
 mod seal;
 mod value;
 mod witness;
+mod writing;
 
 pub use change::{Change, Cursor};
 pub use links::Link;
 pub use memory::StoreMemory;
 pub use record::{Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State};
+pub use writing::Writing;
 
 use disk::Disk;
 use draft::Draft;
@@ -106,18 +108,45 @@ impl Store {
     /// message. Temporary where the disk failed: the batch may or may not be there after a
     /// restart, and the store takes no further commit until then.
     pub fn commit(&self, changes: &[Change]) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
+        match self.apply(changes)? {
+            Some(sequence) => self.disk.make_durable(sequence),
+            None => Ok(()),
         }
-        let sequence = {
-            let _alone = self.disk.writing()?;
-            let mut draft = Draft::new(&self.disk);
-            for change in changes {
-                draft.add(change)?;
-            }
-            self.disk.apply(draft.into_batch())?
-        };
-        self.disk.make_durable(sequence)
+    }
+
+    /// As [`Store::commit`], but a loss of power may still undo it, until [`Store::sync`] or a later
+    /// commit returns: all changes survive up to some point in their order, and none after it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn put(&self, changes: &[Change]) -> Result<()> {
+        self.apply(changes).map(drop)
+    }
+
+    /// Returns when everything that was put survives a loss of power.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn sync(&self) -> Result<()> {
+        self.disk.make_durable(self.disk.applied())
+    }
+
+    /// Begins to write in the background.
+    pub fn writing(&self) -> Writing {
+        Writing::begin(self.clone())
+    }
+
+    /// Applies changes as one batch and gives its number; `None` where there is nothing to apply.
+    fn apply(&self, changes: &[Change]) -> Result<Option<u64>> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let _alone = self.disk.writing()?;
+        let mut draft = Draft::new(&self.disk);
+        for change in changes {
+            draft.add(change)?;
+        }
+        self.disk.apply(draft.into_batch()).map(Some)
     }
 
     /// Changes those of these records that are held, and says which these were, by id. Reading,

@@ -6,10 +6,11 @@ use super::Findings;
 use super::source::Text;
 
 /// What each module of the engine may import besides itself. `*` is all of them.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("clock", &[]),
     ("fault", &[]),
+    ("workers", &["error"]),
     ("mail", &["error", "fault"]),
     ("maillog", &["mail", "clock"]),
     ("config", &["mail", "pipeline", "fault", "error"]),
@@ -19,7 +20,10 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("perform", &["mail", "store", "mailbox", "pipeline", "config", "error", "clock"]),
     (
         "inbound",
-        &["mail", "store", "mailbox", "pipeline", "config", "error", "clock", "perform", "maillog"],
+        &[
+            "mail", "store", "mailbox", "pipeline", "config", "error", "clock", "perform",
+            "maillog", "workers",
+        ],
     ),
     ("daemon", &["*"]),
     ("control", &["*"]),

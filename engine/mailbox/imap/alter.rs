@@ -4,51 +4,82 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::{FlagChange, Landed, crlf};
+use crate::mailbox::{Alteration, Altered, FlagChange, Landed, Tell, crlf};
 
 use super::command::Command;
 use super::fetch::named;
 use super::response::Code;
-use super::session::{Answer, Session};
+use super::session::Session;
 use super::set::{pairs, sets};
 
 impl Session {
+    /// Makes changes; without MOVE (RFC 6851) one after the other, because each move is three
+    /// commands then.
+    pub(super) async fn alter(&mut self, alterations: &[Alteration], tell: Tell<'_>) -> Result<()> {
+        let moves = |alteration: &Alteration| matches!(alteration, Alteration::Move { .. });
+        if self.has("MOVE") || !alterations.iter().any(moves) {
+            return self.fly(alterations, tell).await;
+        }
+        for (index, alteration) in alterations.iter().enumerate() {
+            let Alteration::Move { uids, target } = alteration else {
+                let mut told = |altered| tell(Altered { index, ..altered });
+                self.fly(std::slice::from_ref(alteration), &mut told).await?;
+                continue;
+            };
+            let outcome = self.copy_and_expunge(uids, target).await;
+            if outcome.is_err() && self.broken.is_some() {
+                return outcome.map(drop);
+            }
+            tell(Altered { index, uids: uids.clone(), outcome });
+            if self.refusal.as_ref().is_some_and(|refusal| refusal.back_off.is_some()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn store_flags(
         &mut self,
         uids: &[Uid],
         change: FlagChange,
         flags: &[Flag],
     ) -> Result<()> {
-        let sign = match change {
-            FlagChange::Add => "+",
-            FlagChange::Remove => "-",
-        };
-        let flags: Vec<&str> = flags.iter().map(Flag::as_str).collect();
-        let flags = flags.join(" ");
-        let what = self.here(&format!("store {sign}FLAGS ({flags}) of {}", named(uids)))?;
         if flags.is_empty() {
-            return Ok(());
+            return self.here("store flags").map(drop);
         }
-        for set in sets(uids.iter().copied()) {
-            let item = format!("{sign}FLAGS.SILENT ({flags})");
-            self.run(&what, Command::new("UID STORE").words(&set).words(&item)).await?;
-        }
-        Ok(())
+        let (uids, flags) = (uids.to_vec(), flags.to_vec());
+        self.alter_one(Alteration::Flags { uids, change, flags }).await.map(drop)
     }
 
     pub(super) async fn copy(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
-        self.transfer("UID COPY", "copy", uids, target).await
+        self.alter_one(Alteration::Copy { uids: uids.to_vec(), target: target.clone() }).await
     }
 
-    /// Without MOVE (RFC 6851) the copy comes first, then the originals go, these only.
     pub(super) async fn move_to(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
-        if self.has("MOVE") {
-            return self.transfer("UID MOVE", "move", uids, target).await;
-        }
+        self.alter_one(Alteration::Move { uids: uids.to_vec(), target: target.clone() }).await
+    }
+
+    /// One alteration as a whole.
+    async fn alter_one(&mut self, alteration: Alteration) -> Result<Landed> {
+        let mut whole = Ok(Landed::default());
+        let mut take = |altered: Altered| match (&mut whole, altered.outcome) {
+            (Ok(whole), Ok(landed)) => {
+                whole.uidvalidity = landed.uidvalidity.or(whole.uidvalidity);
+                whole.uids.extend(landed.uids);
+            }
+            (Ok(_), Err(error)) => whole = Err(error),
+            (Err(_), _) => {}
+        };
+        self.alter(&[alteration], &mut take).await?;
+        whole
+    }
+
+    /// The copy comes first, then the originals go, these only.
+    async fn copy_and_expunge(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
         let what = self.here(&format!("move {} to {target}", named(uids)))?;
         self.needs_uidplus(&what)?;
-        let landed = self.transfer("UID COPY", "move", uids, target).await?;
-        self.expunge(uids).await?;
+        let landed = Box::pin(self.copy(uids, target)).await?;
+        Box::pin(self.expunge(uids)).await?;
         Ok(landed)
     }
 
@@ -87,25 +118,6 @@ impl Session {
         Ok(answer.codes().find_map(appended))
     }
 
-    async fn transfer(
-        &mut self,
-        verb: &str,
-        shown: &str,
-        uids: &[Uid],
-        target: &MailboxName,
-    ) -> Result<Landed> {
-        let what = self.here(&format!("{shown} {} to {target}", named(uids)))?;
-        let wire = self.wire_name(&what, target)?;
-        let asked: BTreeSet<Uid> = uids.iter().copied().collect();
-        let mut landed = Landed::default();
-        for set in sets(uids.iter().copied()) {
-            let command = Command::new(verb).words(&set).string(wire.as_bytes());
-            let answer = self.run(&what, command).await?;
-            take_landed(&mut landed, &answer, &asked);
-        }
-        Ok(landed)
-    }
-
     fn needs_uidplus(&self, what: &str) -> Result<()> {
         if self.has("UIDPLUS") {
             return Ok(());
@@ -116,17 +128,25 @@ impl Session {
     }
 }
 
-/// COPYUID comes with the tagged OK or, for MOVE, before it. Exchange sends UIDVALIDITY 0, which
-/// says nothing.
-fn take_landed(landed: &mut Landed, answer: &Answer, asked: &BTreeSet<Uid>) {
-    for code in answer.codes() {
-        if let Code::CopyUid { uidvalidity, from, to } = code
-            && *uidvalidity > 0
-        {
-            landed.uidvalidity = Some(UidValidity(*uidvalidity));
-            let told = pairs(from, to, asked.len()).into_iter();
-            landed.uids.extend(told.filter(|(from, _)| asked.contains(from)));
-        }
+/// `+FLAGS.SILENT (\Seen)`
+pub(super) fn flag_item(change: FlagChange, flags: &[Flag]) -> String {
+    let sign = match change {
+        FlagChange::Add => "+",
+        FlagChange::Remove => "-",
+    };
+    let flags: Vec<&str> = flags.iter().map(Flag::as_str).collect();
+    format!("{sign}FLAGS.SILENT ({})", flags.join(" "))
+}
+
+/// What a COPYUID code tells of the messages asked for. Exchange sends UIDVALIDITY 0, which says
+/// nothing.
+pub(super) fn take_landed(landed: &mut Landed, code: &Code, asked: &BTreeSet<Uid>) {
+    if let Code::CopyUid { uidvalidity, from, to } = code
+        && *uidvalidity > 0
+    {
+        landed.uidvalidity = Some(UidValidity(*uidvalidity));
+        let told = pairs(from, to, asked.len()).into_iter();
+        landed.uids.extend(told.filter(|(from, _)| asked.contains(from)));
     }
 }
 

@@ -73,6 +73,24 @@ impl<'a> Command<'a> {
         self
     }
 
+    /// Whether the command stops in the middle for the server's go-ahead.
+    pub(super) fn waits(&self, mode: LiteralMode) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Text(_) => false,
+            Part::Literal(bytes) => mode.waits(bytes.len()),
+            Part::Response(_) => true,
+        })
+    }
+
+    /// Bytes of the command without its tag, about.
+    pub(super) fn size(&self) -> usize {
+        let sizes = self.parts.iter().map(|part| match part {
+            Part::Text(text) | Part::Response(text) => text.len(),
+            Part::Literal(bytes) => bytes.len(),
+        });
+        sizes.sum()
+    }
+
     /// The whole command as what is done on the wire.
     pub(super) fn pieces(self, tag: &str, mode: LiteralMode) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();

@@ -1,6 +1,6 @@
 //! Fetching messages: many UIDs a command, answers in any order, none missing unnoticed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::mail::Uid;
@@ -35,12 +35,10 @@ impl Session {
     /// A message without data is either gone, or the server cannot give it: Exchange says OK and
     /// sends nothing for a message that it cannot render.
     async fn none_left(&mut self, missing: &[Uid]) -> Result<()> {
-        let mut left = BTreeSet::new();
-        let what = self.here(&format!("fetch {}", named(missing)))?;
-        for set in sets(missing.iter().copied()) {
-            left.extend(self.uids_of_set(&what, &set).await?);
+        if missing.is_empty() {
+            return Ok(());
         }
-        let left: Vec<Uid> = missing.iter().copied().filter(|uid| left.contains(&uid.0)).collect();
+        let left = self.present(missing).await?;
         if left.is_empty() {
             return Ok(());
         }

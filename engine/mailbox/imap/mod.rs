@@ -3,7 +3,8 @@
 //! From the wire up: `tls` and `connect` make a connection; `filter` lets only whole, limited,
 //! parseable responses through (`frame` cuts them, `repair` mends them); async-imap turns them into
 //! values (`response` makes them ours); `session` sends a `command` and reads to its own tag;
-//! `select`, `search`, `fetch`, `alter` and `watch` are the calls of the trait.
+//! `select`, `search`, `fetch`, `alter` and `watch` are the calls of the trait; `flight` has several
+//! commands under way at once.
 //!
 //! What holds here: a tagged NO or BAD, BYE, the end of the connection and a missed deadline are
 //! errors, never "empty" and never "done"; sequence numbers do not leave this folder; no value from
@@ -14,6 +15,7 @@ mod command;
 mod connect;
 mod fetch;
 mod filter;
+mod flight;
 mod frame;
 mod login;
 mod name;
@@ -38,7 +40,10 @@ use crate::config;
 use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
-use super::{Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke};
+use super::{
+    Alteration, Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Tell,
+    Woke,
+};
 use session::Session;
 
 pub use refusal::{Refusal, RefusalKind};
@@ -130,6 +135,10 @@ impl Mailboxes for ImapMailboxes {
         self.session.fetch(uids, extent).await
     }
 
+    async fn present(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        self.session.present(uids).await
+    }
+
     async fn store_flags(
         &mut self,
         uids: &[Uid],
@@ -145,6 +154,10 @@ impl Mailboxes for ImapMailboxes {
 
     async fn move_to(&mut self, uids: &[Uid], target: &MailboxName) -> Result<Landed> {
         self.session.move_to(uids, target).await
+    }
+
+    async fn alter(&mut self, alterations: &[Alteration], tell: Tell<'_>) -> Result<()> {
+        self.session.alter(alterations, tell).await
     }
 
     async fn append(

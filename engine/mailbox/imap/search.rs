@@ -7,7 +7,7 @@ use crate::mail::{MailboxName, Uid};
 use crate::mailbox::Likeness;
 
 use super::command::Command;
-use super::fetch::{internal_date, same_second};
+use super::fetch::{internal_date, named, same_second};
 use super::response::Reply;
 use super::session::Session;
 use super::set::sets;
@@ -66,6 +66,18 @@ impl Session {
         let mut hits = self.uids_of_set(what, &set).await?;
         hits.retain(|uid| within.contains(uid));
         Ok(hits)
+    }
+
+    pub(super) async fn present(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let what = self.here(&format!("look for {}", named(uids)))?;
+        let mut there = BTreeSet::new();
+        for set in sets(uids.iter().copied()) {
+            there.extend(self.uids_of_set(&what, &set).await?);
+        }
+        let mut present: Vec<Uid> =
+            uids.iter().copied().filter(|uid| there.contains(&uid.0)).collect();
+        present.sort_unstable();
+        Ok(present)
     }
 
     /// Which UIDs of this set exist. Every server must answer a search by a SEARCH line; one that

@@ -286,7 +286,7 @@ impl Session {
         self.capabilities.contains(capability)
     }
 
-    fn literal_mode(&self) -> LiteralMode {
+    pub(super) fn literal_mode(&self) -> LiteralMode {
         if self.has("LITERAL+") {
             return LiteralMode::All;
         }

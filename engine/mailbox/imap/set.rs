@@ -7,21 +7,34 @@ use super::response::UidRange;
 /// Dovecot's line limit is 64 KiB; less what stands around the set.
 const LONGEST: usize = 48 * 1024;
 
+/// A set with the UIDs it names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct NamedSet {
+    pub(super) text: String,
+    pub(super) uids: Vec<Uid>,
+}
+
 /// The sets that together name these UIDs, in ascending order. UID 0 names nothing.
 pub(super) fn sets(uids: impl IntoIterator<Item = Uid>) -> Vec<String> {
+    named_sets(uids).into_iter().map(|set| set.text).collect()
+}
+
+/// As [`sets`], each with what it names.
+pub(super) fn named_sets(uids: impl IntoIterator<Item = Uid>) -> Vec<NamedSet> {
     let mut sets = Vec::new();
-    let mut set = String::new();
+    let mut set = NamedSet::default();
     for range in ranges(uids) {
         let part = shown(&range);
-        if set.len() + 1 + part.len() > LONGEST {
+        if set.text.len() + 1 + part.len() > LONGEST {
             sets.push(std::mem::take(&mut set));
         }
-        if !set.is_empty() {
-            set.push(',');
+        if !set.text.is_empty() {
+            set.text.push(',');
         }
-        set.push_str(&part);
+        set.text.push_str(&part);
+        set.uids.extend(range.map(Uid));
     }
-    if !set.is_empty() {
+    if !set.text.is_empty() {
         sets.push(set);
     }
     sets

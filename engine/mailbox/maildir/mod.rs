@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
+use crate::mailbox::alteration::one_by_one;
 use crate::mailbox::{
-    Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Woke,
+    Alteration, Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Tell,
+    Woke,
 };
 
 mod content;
@@ -177,6 +179,17 @@ impl Inner {
         Ok(fetched)
     }
 
+    fn present(&mut self, uids: Vec<Uid>) -> Result<Vec<Uid>> {
+        let (mailbox, index) = self.selected()?;
+        let mut present = Vec::with_capacity(uids.len());
+        for uid in uids {
+            let found = index.with_file(uid, |_, path| std::fs::symlink_metadata(path));
+            let what = || format!("look for message {uid} of mailbox {mailbox}");
+            present.extend(found.or_later(what)?.map(|_| uid));
+        }
+        Ok(present)
+    }
+
     fn find(&mut self, mailbox: &MailboxName, like: &Likeness) -> Result<Vec<Uid>> {
         self.select(mailbox)?;
         let (mailbox, index) = self.selected()?;
@@ -268,6 +281,12 @@ impl Mailboxes for MaildirMailboxes {
         self.blocking(move |inner| inner.fetch(&uids, extent)).await
     }
 
+    async fn present(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let mut uids = uids.to_vec();
+        uids.sort_unstable();
+        self.blocking(move |inner| inner.present(uids)).await
+    }
+
     async fn store_flags(
         &mut self,
         uids: &[Uid],
@@ -306,6 +325,10 @@ impl Mailboxes for MaildirMailboxes {
             })
         })
         .await
+    }
+
+    async fn alter(&mut self, alterations: &[Alteration], tell: Tell<'_>) -> Result<()> {
+        one_by_one(self, alterations, tell).await
     }
 
     /// A move is a rename.
