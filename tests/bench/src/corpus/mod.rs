@@ -134,7 +134,7 @@ fn draft(profile: Profile, id: usize, random: &mut Random) -> Draft {
 /// Log-normal. Together with the reports, which are small, the median is 15 KB, the mean 75 KB, and 1%
 /// are over 1 MB.
 fn mixed(random: &mut Random) -> usize {
-    let size = 17_200.0 * (1.8 * random.normal()).exp();
+    let size = 18_000.0 * (1.76 * random.normal()).exp();
     (size as usize).clamp(2_000, 10_000_000)
 }
 
