@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::mail::MailboxName;
 use crate::mailbox::{Alteration, FlagChange, Landed};
 use crate::pipeline::Action;
-use crate::store::{Change, Mark, MarkOutcome, MessageRecord, State, Writing};
+use crate::store::{Change, Mark, MarkOutcome, MessageRecord, Pen, State};
 
 /// The most characters of a mark's note that are kept.
 const MOST_NOTE: usize = 300;
@@ -23,7 +23,7 @@ pub struct Ledger<'a> {
     /// The plans.
     pub records: Vec<MessageRecord>,
     /// Writes marks while the next command is under way.
-    pub writing: &'a Writing,
+    pub pen: &'a Pen,
     /// Records of which something may have been done before this ledger was made.
     begun: BTreeSet<usize>,
     /// Records that changed since they were written.
@@ -36,12 +36,12 @@ impl<'a> Ledger<'a> {
         site: Site<'a>,
         mailbox: &'a MailboxName,
         records: Vec<MessageRecord>,
-        writing: &'a Writing,
+        pen: &'a Pen,
     ) -> Self {
         let begun = |record: &MessageRecord| record.hold.is_some() || !record.marks.is_empty();
         let numbered = records.iter().enumerate();
         let begun = numbered.filter(|(_, record)| begun(record)).map(|(index, _)| index).collect();
-        Self { site, mailbox, records, writing, begun, unwritten: BTreeSet::new() }
+        Self { site, mailbox, records, pen, begun, unwritten: BTreeSet::new() }
     }
 
     /// Whether something of this message's plan may have been done earlier.
@@ -71,13 +71,13 @@ impl<'a> Ledger<'a> {
     /// Notes what became of actions, with what landed in a mailbox of ours, and writes it down.
     pub(super) fn mark(&mut self, done: impl IntoIterator<Item = Done>) {
         let changes = self.noted(done);
-        self.writing.put(changes);
+        self.pen.put(changes);
     }
 
     /// As [`Ledger::mark`], for what a look at the target may not find again.
     pub(super) fn mark_soon(&mut self, done: Done) {
         let changes = self.noted([done]);
-        self.writing.put_soon(changes);
+        self.pen.put_soon(changes);
     }
 
     fn noted(&mut self, done: impl IntoIterator<Item = Done>) -> Vec<Change> {
@@ -153,7 +153,7 @@ impl<'a> Ledger<'a> {
             }
         }
         let changes = self.written();
-        self.writing.put(changes);
+        self.pen.put(changes);
         self.records
     }
 

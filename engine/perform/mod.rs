@@ -41,6 +41,9 @@ pub enum Doubt {
     None,
     /// The engine or the connection ended since the plan was committed: look before repeating.
     Possible,
+    /// As [`Doubt::Possible`], and the plan may be the second one for its message, which may have had
+    /// another key when the first one was carried out: a damaged store lost its record.
+    Forgotten,
 }
 
 /// What performing needs to know of its surroundings.
@@ -119,8 +122,8 @@ struct Open {
 
 impl Batch<'_> {
     /// Performs everything that is open and gives the records back: settled, or held where the
-    /// server refused for good. Each is handed to the ledger's [`Writing`], which the caller
-    /// finishes, whatever this returns.
+    /// server refused for good. Each is handed to the ledger's pen, whose [`crate::store::Writing`]
+    /// the caller finishes, whatever this returns.
     ///
     /// # Errors
     /// What trying again may mend.
@@ -168,7 +171,7 @@ impl Batch<'_> {
     fn in_doubt(&self, open: Open) -> bool {
         // A message that was held before is decided anew, but not all of its first plan may have
         // been in vain.
-        self.doubt == Doubt::Possible || self.ledger.was_begun(open)
+        self.doubt != Doubt::None || self.ledger.was_begun(open)
     }
 
     /// Makes a target mailbox that is missing, where the account allows. `false`: it is not
