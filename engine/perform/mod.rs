@@ -127,7 +127,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// What trying again may mend.
-    pub async fn perform(mut self) -> Result<Vec<MessageRecord>> {
+    pub async fn perform(mut self) -> Result<Vec<Arc<MessageRecord>>> {
         deliver::perform(&mut self).await?;
         flag::perform(&mut self).await?;
         copy::perform(&mut self).await?;

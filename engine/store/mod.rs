@@ -200,7 +200,7 @@ impl Store {
                 let held = self.read_record(id)?.filter(|record| record.state == State::Held);
                 let Some(mut record) = held else { continue };
                 change(&mut record);
-                changes.push((id, Change::Record(Box::new(record))));
+                changes.push((id, Change::Record(Arc::new(record))));
             }
             if changes.is_empty() {
                 return Ok(Vec::new());

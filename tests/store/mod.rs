@@ -79,7 +79,7 @@ fn with_state(id: u64, state: State) -> MessageRecord {
 }
 
 fn write(record: MessageRecord) -> Change {
-    Change::Record(Box::new(record))
+    Change::Record(Arc::new(record))
 }
 
 fn cursor(uid: u32) -> Cursor {
