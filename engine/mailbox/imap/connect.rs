@@ -59,7 +59,13 @@ pub(super) async fn connect(
     }
 }
 
-fn new_session(place: String, deadline: Duration, max_size: u64, wire: Box<dyn Wire>) -> Session {
+/// A session over a connection on which nothing was said yet.
+pub(super) fn new_session(
+    place: String,
+    deadline: Duration,
+    max_size: u64,
+    wire: Box<dyn Wire>,
+) -> Session {
     // RFC822.SIZE may be an estimate (Exchange): a message may be somewhat larger than it says.
     let literals = max_size.saturating_add(max_size / 8).saturating_add(64 * 1024);
     Session {
