@@ -19,13 +19,15 @@ pub(super) fn encode(name: &MailboxName, delimiter: Option<char>) -> Result<Stri
         }
         return Ok(encode_level(levels[0]));
     };
+    let levels: Vec<String> = levels.into_iter().map(encode_level).collect();
+    // As written on the wire: a server may separate levels by `&`, which stands for other
+    // characters there.
     if levels.iter().any(|level| level.contains(delimiter)) {
         return Err(format!(
             "\"{}\" separates levels on this server and cannot stand within one: \"{name}\"",
             delimiter.escape_debug()
         ));
     }
-    let levels: Vec<String> = levels.into_iter().map(encode_level).collect();
     Ok(levels.join(&delimiter.to_string()))
 }
 
@@ -146,6 +148,8 @@ mod tests {
     fn a_name_that_would_name_another_mailbox_is_refused() {
         encode(&name("a.b"), Some('.')).unwrap_err();
         encode(&name("a/b"), None).unwrap_err();
+        encode(&name("\u{fc}"), Some('&')).unwrap_err();
+        encode(&name("\u{fc}"), Some('-')).unwrap_err();
         for (wire, delimiter) in [
             ("a/b", Some('.')),
             ("a/b", None),
