@@ -3,7 +3,7 @@
 //! There is no way from here to a login in clear text but [`Security::None`], and that only to an
 //! address of this machine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -75,6 +75,7 @@ pub(super) fn new_session(
         capabilities: BTreeSet::new(),
         delimiter: None,
         selected: None,
+        uidvalidities: BTreeMap::new(),
         exists: 0,
         uidnext: 0,
         news: false,
