@@ -2,6 +2,10 @@
 //! without it must bring everything to where the rules say: nothing lost, nothing done twice.
 
 mod commands;
+mod cut;
+mod lies;
+mod mail;
+mod renumbered;
 
 use std::collections::BTreeSet;
 
@@ -63,6 +67,9 @@ fn config(port: u16) -> String {
 fn office(capabilities: &str) -> (FakeServer, Office) {
     let server = FakeServer::start(capabilities);
     let office = Office::new(&config(server.port), RULES);
+    for target in ["Copies", "Done"] {
+        server.world(|world| world.make(USERS[0], target).uidnext);
+    }
     for subject in SUBJECTS {
         server.world(|world| world.deliver(USERS[0], &message(subject)));
     }

@@ -8,6 +8,7 @@ use mailmill::mail::{MailboxName, Uid};
 use mailmill::mailbox::imap::{self, ImapMailboxes};
 use secrecy::SecretString;
 
+mod certificates;
 mod peer;
 mod refusals;
 mod server;

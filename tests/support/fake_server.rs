@@ -44,9 +44,13 @@ struct Fault {
 }
 
 struct Shared {
+    /// The test is over.
+    ends: bool,
     world: World,
     faults: Vec<Fault>,
     struck: usize,
+    /// The mailbox that is renumbered at the first strike.
+    renumbers: Option<(String, String)>,
     /// Every command of every connection, without its tag.
     heard: Vec<String>,
 }
@@ -62,12 +66,15 @@ impl FakeServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let world = World::new(capabilities);
-        let shared = Shared { world, faults: Vec::new(), struck: 0, heard: Vec::new() };
+        let shared = Shared { ends: false, world, faults: Vec::new(), struck: 0, renumbers: None, heard: Vec::new() };
         let shared = Arc::new((Mutex::new(shared), Condvar::new()));
         let own = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = own.clone();
+                if shared.0.lock().unwrap().ends {
+                    return;
+                }
                 std::thread::spawn(move || Connection::new(stream, shared).serve());
             }
         });
@@ -85,6 +92,11 @@ impl FakeServer {
     ) {
         let (command, answer) = (command.to_owned(), Box::new(answer));
         self.lock().faults.push(Fault { command, effect, after, times, answer });
+    }
+
+    /// A mailbox gets new UIDs after the command that is struck first, and its session is told.
+    pub fn renumber_when_struck(&self, user: &str, mailbox: &str) {
+        self.lock().renumbers = Some((user.to_owned(), mailbox.to_owned()));
     }
 
     /// How many answers were struck.
@@ -124,6 +136,15 @@ impl FakeServer {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.0.lock().unwrap()
+    }
+}
+
+impl Drop for FakeServer {
+    fn drop(&mut self) {
+        if let Ok(mut shared) = self.shared.0.lock() {
+            shared.ends = true;
+        }
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
@@ -209,6 +230,12 @@ impl Connection {
         } else {
             self.session.answer(&mut shared.world.clone(), tag, command)
         };
+        let renumbers = fault.as_ref().and_then(|_| shared.renumbers.take());
+        let mut told = renumbers.map_or(Vec::new(), |(user, mailbox)| {
+            self.session.renumbered(&mut shared.world, &user, &mailbox)
+        });
+        told.extend(right);
+        let right = told;
         self.shared.1.notify_all();
         match fault {
             None => Sent { bytes: right, ends: false },

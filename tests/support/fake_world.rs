@@ -130,6 +130,18 @@ impl Session {
         bytes
     }
 
+    /// Renumbers a mailbox of this session's user; what is told of it if it is open.
+    pub fn renumbered(&self, world: &mut World, user: &str, mailbox: &str) -> Vec<u8> {
+        if self.user != user {
+            return Vec::new();
+        }
+        let Some(renumbered) = world.mailbox(user, mailbox) else { return Vec::new() };
+        renumbered.renumber();
+        let open = self.selected.as_deref() == Some(mailbox);
+        let told = format!("* OK [UIDVALIDITY {}] renumbered\r\n", renumbered.uidvalidity);
+        if open { told.into_bytes() } else { Vec::new() }
+    }
+
     fn obey(&mut self, world: &mut World, command: &[u8]) -> (Vec<u8>, String) {
         let words = words(command);
         let word = |at: usize| words.get(at).map(String::as_str).unwrap_or_default();

@@ -7,3 +7,4 @@ pub mod fake_server;
 pub mod fake_world;
 pub mod mill;
 pub mod office;
+pub mod proxy;
