@@ -12,7 +12,7 @@ use super::{DEADLINE, SEEN, connect, connect_within, name, uids};
 use crate::support::fake_imap::{FakeImap, PASSWORD, Peer};
 
 /// A connection to a peer that plays `script` after login and SELECT of a mailbox with 3 messages.
-async fn selected<F, Fut>(capabilities: &'static str, script: F) -> (ImapMailboxes, FakeImap)
+pub async fn selected<F, Fut>(capabilities: &'static str, script: F) -> (ImapMailboxes, FakeImap)
 where
     F: FnOnce(Peer) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -246,6 +246,23 @@ async fn a_large_mailbox_is_looked_through_in_windows() {
     mail.select(&name("INBOX")).await.unwrap();
     let found = mail.uids_above(Uid(0), 4).await.unwrap();
     assert_eq!(found, uids([5, 60_000, 70_000, 100_000]));
+    fake.finish().await;
+}
+
+/// It is longer than `max_size` here, and would be met again after every reconnect.
+#[tokio::test]
+async fn a_header_of_any_length_costs_bounded_memory_and_no_connection() {
+    let (mut mail, fake) = selected("", |mut peer: Peer| async move {
+        let tag = peer.expect("UID FETCH 1 ").await;
+        let header = "X-Long: 0123456789\r\n".repeat(200_000) + "\r\n";
+        let data = format!("UID 1 FLAGS () RFC822.SIZE 9 BODY[HEADER] {{{}}}", header.len());
+        peer.send(format!("* 1 FETCH ({data}\r\n{header})\r\n{tag} OK done\r\n")).await;
+    })
+    .await;
+    let fetched = mail.fetch(&uids([1]), Extent::Headers).await.unwrap().remove(0);
+    assert!(fetched.bytes.len() <= 256 * 1024 && fetched.bytes.ends_with(b"9\r\n"));
+    assert!(fetched.bytes.capacity() <= 512 * 1024);
+    assert_eq!(mail.broken(), None);
     fake.finish().await;
 }
 

@@ -27,6 +27,10 @@ use super::tls;
 /// Bytes of text in one response: a search result of some 90,000 UIDs.
 const LONGEST_TEXT: usize = 1024 * 1024;
 
+/// Bytes of literals that are always taken, however small `max_size` is: a message with a long
+/// header must not end the connection each time it is met.
+const LEAST_LITERALS: u64 = 16 * 1024 * 1024;
+
 /// Bytes of a line before TLS.
 const LONGEST_LINE: usize = 8 * 1024;
 
@@ -67,7 +71,7 @@ pub(super) fn new_session(
     wire: Box<dyn Wire>,
 ) -> Session {
     // RFC822.SIZE may be an estimate (Exchange): a message may be somewhat larger than it says.
-    let literals = max_size.saturating_add(max_size / 8).saturating_add(64 * 1024);
+    let literals = max_size.saturating_add(max_size / 8).max(LEAST_LITERALS);
     Session {
         client: Client::new(Filter::new(wire, Limits { text: LONGEST_TEXT, literals })),
         deadline,
