@@ -2,7 +2,7 @@
 //! delimiter, quoting.
 
 use base64::Engine as _;
-use base64::alphabet::Alphabet;
+use base64::alphabet::IMAP_MUTF7;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
 use crate::mail::MailboxName;
@@ -63,10 +63,7 @@ pub(super) fn quoted(text: &[u8]) -> Option<Vec<u8>> {
     Some(quoted)
 }
 
-fn base64() -> Option<GeneralPurpose> {
-    let set = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
-    Some(GeneralPurpose::new(&Alphabet::new(set).ok()?, NO_PAD))
-}
+static BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 
 fn encode_level(level: &str) -> String {
     let mut encoded = String::new();
@@ -88,9 +85,9 @@ fn encode_level(level: &str) -> String {
 }
 
 fn end_shift(encoded: &mut String, shifted: &mut Vec<u8>) {
-    if let (false, Some(base64)) = (shifted.is_empty(), base64()) {
+    if !shifted.is_empty() {
         encoded.push('&');
-        base64.encode_string(&shifted, encoded);
+        BASE64.encode_string(&shifted, encoded);
         encoded.push('-');
         shifted.clear();
     }
@@ -105,7 +102,7 @@ fn decode_level(raw: &str) -> Option<String> {
         if shifted.is_empty() {
             decoded.push('&');
         } else {
-            let bytes = base64()?.decode(shifted).ok()?;
+            let bytes = BASE64.decode(shifted).ok()?;
             if bytes.len() % 2 != 0 {
                 return None;
             }
