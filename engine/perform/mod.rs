@@ -223,7 +223,8 @@ impl Batch<'_> {
             return Ok(());
         }
         self.renumbered = true;
-        let what = format!("go on in mailbox {mailbox} of account {}", self.ledger.site.account.name);
+        let what =
+            format!("go on in mailbox {mailbox} of account {}", self.ledger.site.account.name);
         Err(Error::temporary(what, "it got another UIDVALIDITY meanwhile"))
     }
 }

@@ -24,8 +24,9 @@ const COMMANDS: [&str; 14] = [
 /// The commands that a server without MOVE gets in its place.
 const WITHOUT_MOVE: [&str; 3] = ["UID COPY 1,3:5", "UID STORE 1,3:5 +FLAGS.SILENT", "UID EXPUNGE"];
 
+/// How an answer fails.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+pub enum Way {
     No,
     Bad,
     Bye,
@@ -36,10 +37,10 @@ enum Way {
     Foreign,
 }
 
-const WAYS: [Way; 6] = [Way::No, Way::Bad, Way::Bye, Way::End, Way::Half, Way::Foreign];
+pub const WAYS: [Way; 6] = [Way::No, Way::Bad, Way::Bye, Way::End, Way::Half, Way::Foreign];
 
 impl Way {
-    fn answer(self, tag: &str, right: Vec<u8>) -> Sent {
+    pub fn answer(self, tag: &str, right: &[u8]) -> Sent {
         let ends = |bytes: &[u8]| Sent { bytes: bytes.to_vec(), ends: true };
         match self {
             Self::No => say(format!("{tag} NO not today\r\n")),
@@ -57,7 +58,7 @@ impl Way {
 fn strike(capabilities: &str, command: &str, way: Way, effect: Effect, after: usize) -> bool {
     let case = format!("{capabilities}: {command} #{after} {way:?} {effect:?}");
     let (server, office) = office(capabilities);
-    server.fault(command, effect, (after, 1), move |tag, right| way.answer(tag, right));
+    server.fault(command, effect, (after, 1), move |tag, right| way.answer(tag, &right));
     let looked = office.look();
     let struck = server.struck() > 0;
     if let Err(error) = &looked {

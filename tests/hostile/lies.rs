@@ -143,3 +143,28 @@ fn fetched_nonsense_holds_its_message_and_no_other() {
         settles(to, &server, &office);
     }
 }
+
+/// Counts and numbers of a SELECT that are too small, too large, or not there.
+#[test]
+fn a_select_that_lies_hides_no_mail_for_good() {
+    for (from, to) in [
+        ("[UIDNEXT 6]", "[UIDNEXT 1]"),
+        ("[UIDNEXT 6]", "[UIDNEXT 4294967295]"),
+        ("[UIDNEXT 6]", "[UIDNEXT]"),
+        ("[UIDNEXT 6]", "[X-NEXT 6]"),
+        ("* 5 EXISTS", "* 1 EXISTS"),
+        ("* 5 EXISTS", "* 0 EXISTS"),
+        ("* 5 EXISTS", "* 4294967295 EXISTS"),
+        ("[UIDVALIDITY 71]", "[UIDVALIDITY 0]"),
+        ("[UIDVALIDITY 71]", "[X-VALIDITY 71]"),
+        ("[PERMANENTFLAGS (", "[PERMANENTFLAGS (\\Weird $x "),
+    ] {
+        let (server, office) = office(EVERYTHING);
+        server.fault("SELECT", Effect::Done, (0, 1), move |_, right| {
+            say(String::from_utf8(right).unwrap().replace(from, to))
+        });
+        let _ = office.look();
+        assert_eq!(server.struck(), 1);
+        settles(to, &server, &office);
+    }
+}

@@ -4,7 +4,7 @@
 use mailmill::store::State;
 
 use super::{EVERYTHING, config, message, say};
-use crate::support::fake_server::{Effect, FakeServer, USERS};
+use crate::support::fake_server::{Effect, FakeServer, PASSWORD, USERS};
 use crate::support::office::Office;
 
 const READ_ALL: &str = r#"
@@ -27,7 +27,8 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 }
 
 fn nested_multiparts(depth: usize) -> Vec<u8> {
-    let level = |at| format!("--{at}\r\nContent-Type: multipart/mixed; boundary={}\r\n\r\n", at + 1);
+    let level =
+        |at| format!("--{at}\r\nContent-Type: multipart/mixed; boundary={}\r\n\r\n", at + 1);
     body("multipart/mixed; boundary=0", &(0..depth).map(level).collect::<String>())
 }
 
@@ -44,7 +45,10 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("bare CR", b"From: a@b.de\rSubject: x\r\rbody\r".to_vec()),
         ("LF only", b"From: a@b.de\nSubject: x\n\nbody\n".to_vec()),
         ("8-bit", b"From: \xff\xfe@b.de\r\nSubject: \x80\r\n\r\n\xc3\x28\r\n".to_vec()),
-        ("nested messages", body("message/rfc822", &"Content-Type: message/rfc822\r\n\r\n".repeat(50_000))),
+        (
+            "nested messages",
+            body("message/rfc822", &"Content-Type: message/rfc822\r\n\r\n".repeat(50_000)),
+        ),
         ("nested multiparts", nested_multiparts(50_000)),
         ("parts that never end", body("multipart/mixed; boundary=b", &never)),
         ("fields", format!("From: a@b.de\r\n{fields}\r\nbody").into_bytes()),
@@ -55,7 +59,10 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("words", field("Subject", &"=?utf-8?Q?a?= ".repeat(100_000))),
         ("long word", field("Subject", &format!("=?utf-8?B?{}?=", "w7xh".repeat(1_000_000)))),
         ("references", field("References", &"<a@b> ".repeat(100_000))),
-        ("quoted-printable", body(&format!("{encoded}quoted-printable"), &"=\r\n=3=ZZ= \r\n".repeat(50_000))),
+        (
+            "quoted-printable",
+            body(&format!("{encoded}quoted-printable"), &"=\r\n=3=ZZ= \r\n".repeat(50_000)),
+        ),
         ("base64", body(&format!("{encoded}base64"), &"Q=U\0==JD\r\n*".repeat(50_000))),
         ("charset", body("text/plain; charset=\"utf-8\\\" \u{1b}]52;\"", "\u{202e}x")),
         ("another charset", body("text/plain; charset=utf-7", &"+AAA+".repeat(50_000))),
@@ -67,7 +74,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn hostile_mail_costs_itself_at_most() {
     let server = FakeServer::start(EVERYTHING);
-    let office = Office::new(&config(server.port), READ_ALL);
+    let office = Office::new(&config(server.port), READ_ALL, PASSWORD);
     let hostile = hostile();
     for (_, bytes) in &hostile {
         server.world(|world| world.deliver(USERS[0], bytes));
@@ -98,7 +105,7 @@ fn a_body_over_the_limit_is_never_asked_for() {
         ("fn inbound(mail) { if mail.text.len > 0 { mail.move_to(\"Done\"); } }", true),
     ] {
         let server = FakeServer::start(EVERYTHING);
-        let office = Office::new(&config(server.port), script);
+        let office = Office::new(&config(server.port), script, PASSWORD);
         server.world(|world| world.deliver(USERS[0], &message("huge")));
         server.fault("UID FETCH", Effect::Done, (0, 9), |_, right| {
             let right = String::from_utf8(right).unwrap();

@@ -6,6 +6,7 @@ mod cut;
 mod lies;
 mod mail;
 mod renumbered;
+mod waiting;
 
 use std::collections::BTreeSet;
 
@@ -54,8 +55,8 @@ fn config(port: u16) -> String {
     let account = |name: &str, user: &str, more: &str| {
         format!(
             "[accounts.{name}]\nimap = \"imap://127.0.0.1:{port}\"\ntls = \"none\"\n\
-             deadline = \"5s\"\nlogin = {{ user = \"{user}\", password = {{ command = [\"echo\", \
-             \"{PASSWORD}\"] }} }}\n{more}\n"
+             deadline = \"5s\"\nlogin = {{ user = \"{user}\", password = {{ file = \"secret\" }} \
+             }}\n{more}\n"
         )
     };
     let target = "[targets.other]\naccount = \"other\"\nmailbox = \"Post\"\n";
@@ -66,7 +67,7 @@ fn config(port: u16) -> String {
 /// A server with the five messages, and an engine for it.
 fn office(capabilities: &str) -> (FakeServer, Office) {
     let server = FakeServer::start(capabilities);
-    let office = Office::new(&config(server.port), RULES);
+    let office = Office::new(&config(server.port), RULES, PASSWORD);
     for target in ["Copies", "Done"] {
         server.world(|world| world.make(USERS[0], target).uidnext);
     }

@@ -9,6 +9,7 @@ use mailmill::mailbox::imap::{self, ImapMailboxes};
 use secrecy::SecretString;
 
 mod certificates;
+mod flight;
 mod peer;
 mod refusals;
 mod server;

@@ -66,7 +66,14 @@ impl FakeServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let world = World::new(capabilities);
-        let shared = Shared { ends: false, world, faults: Vec::new(), struck: 0, renumbers: None, heard: Vec::new() };
+        let shared = Shared {
+            ends: false,
+            world,
+            faults: Vec::new(),
+            struck: 0,
+            renumbers: None,
+            heard: Vec::new(),
+        };
         let shared = Arc::new((Mutex::new(shared), Condvar::new()));
         let own = shared.clone();
         std::thread::spawn(move || {
@@ -127,11 +134,21 @@ impl FakeServer {
     #[track_caller]
     pub fn wait_until(&self, what: &str, is_so: impl Fn(&World, &[String]) -> bool) {
         let guard = self.lock();
-        let waited = self.shared.1.wait_timeout_while(guard, PATIENCE, |shared| {
-            !is_so(&shared.world, &shared.heard)
-        });
+        let waited = self
+            .shared
+            .1
+            .wait_timeout_while(guard, PATIENCE, |shared| !is_so(&shared.world, &shared.heard));
         let (shared, timeout) = waited.unwrap();
         assert!(!timeout.timed_out(), "{what} did not happen; heard: {:#?}", shared.heard);
+    }
+
+    /// Waits until so many answers were struck.
+    #[track_caller]
+    pub fn wait_until_struck(&self, times: usize) {
+        let guard = self.lock();
+        let waited =
+            self.shared.1.wait_timeout_while(guard, PATIENCE, |shared| shared.struck < times);
+        assert!(!waited.unwrap().1.timed_out(), "no fault strikes");
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -163,7 +180,7 @@ impl Connection {
     /// Serves until one side ends it. That the client has gone is no failure here.
     fn serve(mut self) {
         let greeting = self.answer("*", b"GREETING");
-        let mut goes_on = self.send(greeting);
+        let mut goes_on = self.send(&greeting);
         while goes_on {
             let Some(command) = self.read() else { return };
             let space = command.iter().position(|byte| *byte == b' ').unwrap_or(command.len());
@@ -171,7 +188,7 @@ impl Connection {
             let rest = command.get(space + 1..).unwrap_or_default();
             let sent = self.answer(&tag, rest);
             let ended = rest.starts_with(b"LOGOUT");
-            goes_on = self.send(sent) && !ended;
+            goes_on = self.send(&sent) && !ended;
         }
     }
 
@@ -180,7 +197,7 @@ impl Connection {
         let mut command = self.line()?;
         while let Some((size, waits)) = announced(&command) {
             if waits {
-                self.send(Sent { bytes: b"+ go\r\n".to_vec(), ends: false });
+                self.send(&Sent { bytes: b"+ go\r\n".to_vec(), ends: false });
             }
             let mut literal = vec![0; size];
             self.reader.read_exact(&mut literal).ok()?;
@@ -188,16 +205,22 @@ impl Connection {
             command.extend_from_slice(&literal);
             command.extend(self.line()?);
         }
-        if command.ends_with(b" IDLE") {
-            self.send(Sent { bytes: b"+ idling\r\n".to_vec(), ends: false });
+        if command.ends_with(b" IDLE") && !self.refuses_idle() {
+            self.send(&Sent { bytes: b"+ idling\r\n".to_vec(), ends: false });
             self.tell(&command);
             self.line()?;
         }
         if command.ends_with(b" AUTHENTICATE PLAIN") {
-            self.send(Sent { bytes: b"+ \r\n".to_vec(), ends: false });
+            self.send(&Sent { bytes: b"+ \r\n".to_vec(), ends: false });
             self.line()?;
         }
         Some(command)
+    }
+
+    /// A fault in IDLE strikes before the server goes idle.
+    fn refuses_idle(&self) -> bool {
+        let shared = self.shared.0.lock().unwrap();
+        shared.faults.iter().any(|fault| fault.command == "IDLE" && fault.times > 0)
     }
 
     fn line(&mut self) -> Option<Vec<u8>> {
@@ -223,7 +246,8 @@ impl Connection {
         if command != b"IDLE" {
             shared.heard.push(String::from_utf8_lossy(command).into_owned());
         }
-        let fault = shared.faults.iter_mut().find_map(|fault| fault.strikes(command).then_some(fault));
+        let fault =
+            shared.faults.iter_mut().find_map(|fault| fault.strikes(command).then_some(fault));
         let does = fault.as_ref().is_none_or(|fault| fault.effect == Effect::Done);
         let right = if does {
             self.session.answer(&mut shared.world, tag, command)
@@ -246,7 +270,7 @@ impl Connection {
         }
     }
 
-    fn send(&mut self, sent: Sent) -> bool {
+    fn send(&mut self, sent: &Sent) -> bool {
         let stream = self.reader.get_mut();
         let whole = stream.write_all(&sent.bytes).is_ok();
         if sent.ends {

@@ -121,12 +121,11 @@ pub struct Session {
 impl Session {
     /// Does what a command asks, and gives the whole right answer.
     pub fn answer(&mut self, world: &mut World, tag: &str, command: &[u8]) -> Vec<u8> {
-        let (told, said) = self.obey(world, command);
-        let mut bytes = told;
+        let (mut bytes, said) = self.obey(world, command);
         if command == b"GREETING" {
             return b"* OK ready\r\n".to_vec();
         }
-        let _ = bytes.extend_from_slice(format!("{tag} {said}\r\n").as_bytes());
+        bytes.extend_from_slice(format!("{tag} {said}\r\n").as_bytes());
         bytes
     }
 
@@ -147,9 +146,7 @@ impl Session {
         let word = |at: usize| words.get(at).map(String::as_str).unwrap_or_default();
         let done = |told: String| (told.into_bytes(), "OK done".to_owned());
         match (word(0), word(1)) {
-            ("CAPABILITY", _) => {
-                done(format!("* CAPABILITY IMAP4rev1 {}\r\n", world.capabilities))
-            }
+            ("CAPABILITY", _) => done(format!("* CAPABILITY IMAP4rev1 {}\r\n", world.capabilities)),
             ("LOGIN", user) => {
                 self.user = user.to_owned();
                 done(String::new())
@@ -220,7 +217,8 @@ impl Session {
     }
 
     fn count(&mut self, world: &mut World) -> String {
-        self.here(world).map_or(String::new(), |here| format!("* {} EXISTS\r\n", here.messages.len()))
+        self.here(world)
+            .map_or(String::new(), |here| format!("* {} EXISTS\r\n", here.messages.len()))
     }
 
     fn here<'a>(&self, world: &'a mut World) -> Option<&'a mut Mailbox> {
@@ -253,7 +251,8 @@ impl Session {
             "UID" => here.named(&words[1]),
             "HEADER" => {
                 let wanted = words[2].clone();
-                let hits = here.messages.iter().filter(|one| field(&one.bytes, "Message-ID") == wanted);
+                let hits =
+                    here.messages.iter().filter(|one| field(&one.bytes, "Message-ID") == wanted);
                 hits.map(|one| one.uid).collect()
             }
             _ => here.named("1:*"),
@@ -292,12 +291,7 @@ impl Session {
         Vec::new()
     }
 
-    fn transfer(
-        &mut self,
-        world: &mut World,
-        verb: &str,
-        words: &[String],
-    ) -> (Vec<u8>, String) {
+    fn transfer(&mut self, world: &mut World, verb: &str, words: &[String]) -> (Vec<u8>, String) {
         let told = world.capabilities.contains("UIDPLUS");
         let Some(here) = self.here(world) else { return Default::default() };
         let named = here.named(&words[0]);

@@ -2,7 +2,8 @@
 //! be started thousands of times, each start with the same store and a clock that has moved on.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,8 +32,9 @@ pub struct Office {
 }
 
 impl Office {
-    /// An engine with this `mailmill.toml` and this script `sort`.
-    pub fn new(config: &str, script: &str) -> Self {
+    /// An engine with this `mailmill.toml`, this script `sort`, and a file `secret` with this
+    /// password.
+    pub fn new(config: &str, script: &str, password: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("mmo").tempdir_in("/tmp").unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -44,13 +46,12 @@ impl Office {
         let office = Self { folder, runtime, now_ms, log: Arc::default() };
         std::fs::create_dir(office.path("scripts")).unwrap();
         std::fs::write(office.path("scripts/sort.rhai"), script).unwrap();
-        office.configure(config);
-        office
-    }
-
-    pub fn configure(&self, config: &str) {
         let pipeline = "\n[pipelines.sort]\nsteps = [{ script = \"sort\" }]\n";
-        std::fs::write(self.path("mailmill.toml"), config.to_owned() + pipeline).unwrap();
+        std::fs::write(office.path("mailmill.toml"), config.to_owned() + pipeline).unwrap();
+        std::fs::write(office.path("secret"), password).unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(office.path("secret"), private).unwrap();
+        office
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -92,10 +93,6 @@ impl Office {
     /// Everything that was told so far.
     pub fn told(&self) -> String {
         String::from_utf8(self.log.lock().unwrap().clone()).unwrap()
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

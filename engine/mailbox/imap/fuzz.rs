@@ -96,9 +96,8 @@ pub fn back_and_there(ours: &MailboxName, delimiter: Option<char>) -> Option<Opt
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().ok()
-    });
+    let runtime = RUNTIME
+        .get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_time().build().ok());
     match runtime {
         Some(runtime) => runtime.block_on(work),
         None => std::process::abort(),

@@ -266,9 +266,9 @@ impl Session {
     /// Under another UIDVALIDITY every UID names another message: what is planned is void.
     pub(super) fn still_valid(&self, mailbox: &MailboxName, now: u32) -> Result<(), String> {
         match self.uidvalidities.get(mailbox) {
-            Some(before) if *before != now => {
-                Err(format!("mailbox {mailbox} got UIDVALIDITY {now} in place of {before} meanwhile"))
-            }
+            Some(before) if *before != now => Err(format!(
+                "mailbox {mailbox} got UIDVALIDITY {now} in place of {before} meanwhile"
+            )),
             _ => Ok(()),
         }
     }
