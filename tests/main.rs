@@ -15,6 +15,7 @@ mod cli;
 mod config_faults;
 mod examples;
 mod flow;
+mod hostile;
 mod imap;
 mod maildir;
 mod message;

@@ -199,6 +199,7 @@ impl Line {
             mailboxes: &mut *open.mailboxes,
             selected: &open.selected,
             doubt,
+            renumbered: false,
         };
         let records = batch.perform().await?;
         pen.put(closing);

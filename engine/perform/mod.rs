@@ -19,6 +19,7 @@ use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use crate::mailbox::{Alteration, Altered, Likeness, Mailboxes, Selected, ends_session};
 use crate::store::{MarkOutcome, MessageRecord};
 
+mod check;
 mod copy;
 mod deliver;
 mod flag;
@@ -86,6 +87,8 @@ pub struct Batch<'a> {
     pub selected: &'a Selected,
     /// Whether something may have happened already.
     pub doubt: Doubt,
+    /// The plans' UIDs are void: the mailbox got another UIDVALIDITY under way.
+    pub renumbered: bool,
 }
 
 /// What became of one action.
@@ -140,13 +143,16 @@ impl Batch<'_> {
     async fn alter(&mut self, groups: &[(Alteration, Vec<Open>)]) -> Result<Vec<Refused>> {
         let alterations: Vec<Alteration> =
             groups.iter().map(|(alteration, _)| alteration.clone()).collect();
-        let mut refused = Vec::new();
+        let (mut refused, mut untold) = (Vec::new(), Vec::new());
         let ledger = &mut self.ledger;
         let mut tell = |Altered { index, uids, outcome }: Altered| {
             let Some((alteration, group)) = groups.get(index) else { return };
             let group = of_uids(group, &uids);
             match outcome {
-                Ok(landed) => ledger.altered(alteration, &group, &landed),
+                Ok(landed) => {
+                    let told = check::told(alteration, group, &landed, &mut untold);
+                    ledger.altered(alteration, &told, &landed);
+                }
                 Err(error) => {
                     let target = alteration.target().cloned();
                     refused.push(Refused { target, group, error });
@@ -154,13 +160,16 @@ impl Batch<'_> {
             }
         };
         self.mailboxes.alter(&alterations, &mut tell).await?;
+        for untold in untold {
+            self.check(untold).await?;
+        }
         Ok(refused)
     }
 
     /// An error on the batch's own connection: where it can still be used, these messages are held;
     /// else it ends the batch.
     fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
-        if ends_session(self.mailboxes) {
+        if self.renumbered || ends_session(self.mailboxes) {
             return Err(error);
         }
         self.ledger.hold(group, &error);
@@ -202,8 +211,21 @@ impl Batch<'_> {
             true => self.mailboxes.find(target, &like).await?.len(),
             false => 0,
         };
-        self.mailboxes.select(self.ledger.mailbox).await?;
+        self.select_again().await?;
         Ok(found >= alike)
+    }
+
+    /// Selects the batch's mailbox. Its UIDs must still name the same messages.
+    async fn select_again(&mut self) -> Result<()> {
+        let mailbox = self.ledger.mailbox;
+        let now = self.mailboxes.select(mailbox).await?;
+        if now.uidvalidity == self.selected.uidvalidity {
+            return Ok(());
+        }
+        self.renumbered = true;
+        let what =
+            format!("go on in mailbox {mailbox} of account {}", self.ledger.site.account.name);
+        Err(Error::temporary(what, "it got another UIDVALIDITY meanwhile"))
     }
 }
 

@@ -5,7 +5,7 @@
 //! an I/O error, a missed deadline, BYE, or a command that was cut off (its future dropped), the
 //! connection is unusable and every further command says why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_imap::Client;
@@ -37,6 +37,8 @@ pub(super) struct Session {
     /// The hierarchy delimiter of the first namespace.
     pub(super) delimiter: Option<char>,
     pub(super) selected: Option<MailboxName>,
+    /// The UIDVALIDITY of each mailbox that was selected.
+    pub(super) uidvalidities: BTreeMap<MailboxName, u32>,
     /// Messages in the selected mailbox, as last told.
     pub(super) exists: u32,
     /// No message had reached this UID when the mailbox was opened.
@@ -249,9 +251,26 @@ impl Session {
             Reply::Status(said) if said.status == Status::Bye => {
                 return Err(Lost::Bye(said.clone()));
             }
+            Reply::Status(Said { code: Some(Code::UidValidity(now)), .. }) => {
+                self.check_uidvalidity(*now)?;
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn check_uidvalidity(&self, now: u32) -> Result<(), String> {
+        self.selected.as_ref().map_or(Ok(()), |mailbox| self.still_valid(mailbox, now))
+    }
+
+    /// Under another UIDVALIDITY every UID names another message: what is planned is void.
+    pub(super) fn still_valid(&self, mailbox: &MailboxName, now: u32) -> Result<(), String> {
+        match self.uidvalidities.get(mailbox) {
+            Some(before) if *before != now => Err(format!(
+                "mailbox {mailbox} got UIDVALIDITY {now} in place of {before} meanwhile"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The next response, within the pace.
