@@ -19,6 +19,7 @@ use super::lock::Lock;
 use super::witness::{Witness, advice};
 use super::{key, seal, value};
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 
 /// How long a sled of this process that was just dropped may still hold its file.
 const LINGERING: Duration = Duration::from_secs(5);
@@ -118,9 +119,11 @@ impl Disk {
         }
         batch.insert(&key::SEQUENCE, value::number(sequence));
         batch.insert(&key::SEAL, value::number(seal));
+        reach(Point::StoreUnapplied);
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
         self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
+        reach(Point::StoreApplied);
         Ok(sequence)
     }
 
@@ -141,8 +144,11 @@ impl Disk {
         }
         let covered = self.applied.load(Ordering::Acquire);
         fenced(|| self.tree.flush()).map_err(|why| self.fail(why))?;
+        reach(Point::StoreFlushed);
         self.data.sync_data().map_err(|why| self.fail(why))?;
+        reach(Point::StoreSynced);
         self.witness.note(covered).map_err(|why| self.fail(why))?;
+        reach(Point::StoreWitnessed);
         *durable = covered;
         Ok(())
     }

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 
 mod change;
@@ -401,6 +402,7 @@ impl Store {
                 self.disk.apply(draft.into_batch())?
             };
             self.disk.make_durable(sequence)?;
+            reach(Point::Pruned);
         }
         Ok(removed)
     }

@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::MailboxName;
 use crate::mailbox::Listed;
 
@@ -82,7 +83,9 @@ pub(super) fn make(folder: &Path, top: &Path) -> Result<()> {
     }
     for part in PARTS {
         make_folder(&folder.join(part)).map_err(fault)?;
+        reach(Point::FolderMade);
     }
+    reach(Point::MailboxMade);
     sync(folder).map_err(fault)?;
     if let Some(parent) = folder.parent() {
         sync(parent).map_err(fault)?;
