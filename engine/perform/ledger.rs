@@ -57,6 +57,12 @@ impl<'a> Ledger<'a> {
         groups
     }
 
+    /// Whether nothing is known yet of what became of it.
+    pub(super) fn is_open(&self, open: Open) -> bool {
+        let record = &self.records[open.record];
+        record.state == State::Planned && record.marks.iter().all(|mark| mark.action != open.action)
+    }
+
     /// Notes what became of actions, with what landed in a mailbox of ours, and writes it down.
     pub(super) fn mark(&mut self, done: impl IntoIterator<Item = Done>) {
         let changes = self.noted(done);

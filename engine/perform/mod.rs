@@ -17,7 +17,7 @@ use crate::config::{Account, Config};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use crate::mailbox::{Alteration, Altered, Likeness, Mailboxes, Selected, ends_session};
-use crate::store::{MarkOutcome, MessageRecord};
+use crate::store::{MarkOutcome, MessageRecord, Store};
 
 mod copy;
 mod deliver;
@@ -50,6 +50,8 @@ pub struct Site<'a> {
     pub config: &'a Config,
     /// The account whose mailbox is selected.
     pub account: &'a Account,
+    /// What mailmill itself put where.
+    pub store: &'a Store,
     /// What time it is.
     pub clock: &'a Clock,
 }
@@ -172,17 +174,28 @@ impl Batch<'_> {
 
     /// Whether the message is to be found in `target`; the batch's own mailbox is selected again.
     ///
-    /// Where the batch holds several that look alike, as many must be there: else one of them would
-    /// pass for another.
-    async fn found_in(&mut self, target: &MailboxName, record: usize) -> Result<bool> {
-        let like = likeness(&self.ledger.records[record]);
-        let alike = self.ledger.records.iter().filter(|other| likeness(other) == like).count();
+    /// What an action with a mark put there does not count. Where several that look alike may have
+    /// come there (`group`, it among them), as many must be there: else one would pass for another.
+    async fn found_in(&mut self, target: &MailboxName, open: Open, group: &[Open]) -> Result<bool> {
+        let records = &self.ledger.records;
+        let like = likeness(&records[open.record]);
+        let twins = group.iter().filter(|twin| likeness(&records[twin.record]) == like);
+        let alike = twins.filter(|twin| self.ledger.is_open(**twin)).count();
         let found = match self.mailboxes.exists(target).await? {
-            true => self.mailboxes.find(target, &like).await?.len(),
+            true => self.unaccounted(target, &like).await?,
             false => 0,
         };
         self.mailboxes.select(self.ledger.mailbox).await?;
         Ok(found >= alike)
+    }
+
+    /// How many messages like this one are in `target` that no mark speaks of.
+    async fn unaccounted(&mut self, target: &MailboxName, like: &Likeness) -> Result<usize> {
+        let uidvalidity = self.mailboxes.select(target).await?.uidvalidity;
+        let found = self.mailboxes.find(target, like).await?;
+        let Site { account, store, .. } = self.ledger.site;
+        let ours = store.arrived(&account.name, target, uidvalidity, &found)?;
+        Ok(found.len() - ours.len())
     }
 }
 
