@@ -17,8 +17,15 @@ use crate::store::MarkOutcome;
 
 /// Performs every open delivery, one message in memory at a time. A target that cannot be reached
 /// costs the messages that are to be delivered there, and no others.
+///
+/// Returns when their marks are durable: what comes after may end the message's key, and then a
+/// delivery without a mark could not be made any more.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    for (name, group) in batch.ledger.open_by(target) {
+    let groups = batch.ledger.open_by(target);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    for (name, group) in groups {
         let Some(target) = batch.ledger.site.config.targets.get(&name) else {
             batch.ledger.hold(&group, &no_such_target(&name));
             continue;
@@ -30,7 +37,7 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    batch.ledger.writing.durable().await
 }
 
 fn target(action: &Action) -> Option<String> {
