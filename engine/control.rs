@@ -161,11 +161,7 @@ impl Desk {
         }
     }
 
-    fn change_held(
-        &self,
-        ids: &[u64],
-        change: impl FnMut(&mut MessageRecord),
-    ) -> Result<Vec<u64>> {
+    fn change_held(&self, ids: &[u64], change: impl FnMut(&mut MessageRecord)) -> Result<Vec<u64>> {
         reach(Point::HeldUnchanged);
         let changed = self.store.change_held(ids, change);
         reach(Point::HeldChanged);

@@ -149,9 +149,8 @@ mod armed {
         if let Some(report) = &fault.report {
             let file = OpenOptions::new().append(true).create(true).open(report);
             // One write, so that the lines of several threads stay whole.
-            let _ = file.and_then(|mut file| {
-                file.write_all(format!("{number} {point:?}\n").as_bytes())
-            });
+            let _ = file
+                .and_then(|mut file| file.write_all(format!("{number} {point:?}\n").as_bytes()));
         }
         match fault.death {
             Some((at, signal)) if at == number => die(signal),

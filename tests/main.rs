@@ -12,6 +12,7 @@ mod support;
 
 mod cli;
 mod config_faults;
+mod crash;
 mod examples;
 mod flow;
 mod imap;
