@@ -32,6 +32,8 @@ pub enum Change {
 /// A place between two durable states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
+    /// Store: sled is open, with what it recovered; nothing of that is synced.
+    StoreOpened,
     /// Store: a batch is about to be applied; nothing of it is there.
     StoreUnapplied,
     /// Store: a batch is applied and not synced; a loss of power may undo it as a whole.

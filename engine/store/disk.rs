@@ -2,8 +2,8 @@
 //! panics.
 //!
 //! sled 0.34 is trusted with little. Its `flush` leaves the file's metadata and the drive's cache
-//! alone, so the data file is synced over a handle of our own. It panics on some damaged files;
-//! each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
+//! alone, so the data file is synced over a handle of our own; so are its settings, which it never
+//! syncs. It panics on some damaged files; each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
 //! for something never written ([`super::seal`]).
 
 use std::fs::{self, DirBuilder, File};
@@ -55,7 +55,9 @@ impl Disk {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).or_later(what)?;
         let lock = Lock::take(folder, patience)?;
         remove_torn_snapshots(folder).or_later(what)?;
+        remove_unwritten_settings(folder).or_later(what)?;
         let tree = open_sled(folder)?;
+        reach(Point::StoreOpened);
         let damaged = |why| Error::permanent(what(), why).next(advice(folder));
         let number = |key| match fenced(|| tree.get(key)).map_err(damaged)? {
             Some(bytes) => value::numbered(&bytes).map(|(number, _)| number),
@@ -70,6 +72,7 @@ impl Disk {
         }
         let data = File::open(folder.join("db")).or_later(what)?;
         data.sync_all().or_later(what)?;
+        File::open(folder.join("conf")).and_then(|conf| conf.sync_all()).or_later(what)?;
         // The names of sled's files, and of the folder itself.
         for folder in [Some(folder), folder.parent()].into_iter().flatten() {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -271,6 +274,17 @@ fn remove_torn_snapshots(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// sled writes its settings once and does not sync them: where the power went before we did, the file
+/// may have its length and nothing in it. It only says what we always say, and sled writes it anew.
+fn remove_unwritten_settings(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join("conf");
+    match fs::read(&path) {
+        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => fs::remove_file(path),
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
+    }
 }
 
 fn open_sled(folder: &Path) -> Result<sled::Db> {
