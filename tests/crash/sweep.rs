@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::world::{End, Home, World};
+use super::world::{End, Home, LOOK, World};
 use super::{Death, random, seed};
 use crate::support::dovecot::{Dovecot, Profile};
 
@@ -29,11 +29,15 @@ struct Sweep<'d> {
 
 impl<'d> Sweep<'d> {
     fn new(home: Home<'d>) -> Self {
-        let model = World::model(home);
+        let sweep = Self::over(World::model(home));
+        sweep.expected.check();
+        sweep
+    }
+
+    fn over(model: World<'d>) -> Self {
         let unbroken = model.copy(0);
-        let points = unbroken.points();
+        let points = unbroken.points(LOOK);
         let expected = unbroken.end();
-        expected.check();
         let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         Self { model, points, expected, runs: Vec::new(), next, failures }
     }
@@ -130,6 +134,17 @@ fn a_maildir_account_comes_to_the_same_end_wherever_the_power_goes() {
     sweep.each(power(seed));
     sweep.again(3, power(seed), &mut seed);
     sweep.run("Maildir, power");
+}
+
+#[test]
+fn a_store_that_is_still_to_be_made_survives_its_first_run() {
+    let seed = seed();
+    let mut sweep = Sweep::over(World::model(Home::Maildir).forget());
+    sweep.points.truncate(30);
+    sweep.each(|_| Death::Kill);
+    sweep.each(|_| Death::Power { seed: 0 });
+    sweep.each(power(seed));
+    sweep.run("first run");
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::support::power::powered;
 /// Whose mail the worlds on a server are copies of.
 const MODEL: &str = "bob@example.test";
 
+/// The engine looks through the office once.
+pub const LOOK: &[&str] = &["run", "--once", "--log", "json"];
+
 /// Each message is decided by its subject; the memory grows by a letter with each.
 const SCRIPT: &str = r#"
 fn inbound(mail) {
@@ -96,6 +99,12 @@ impl<'d> World<'d> {
         world
     }
 
+    /// From now on copies have no store: the engine was never there.
+    pub fn forget(self) -> Self {
+        self.mill.write("fresh", "");
+        self
+    }
+
     /// A copy of it.
     pub fn copy(&self, number: usize) -> Self {
         let user = match self.home {
@@ -103,7 +112,9 @@ impl<'d> World<'d> {
             Home::Imap(server) => server.clone_user(&self.user, number),
         };
         let mill = Mill::new(&config(self.home, &user));
-        let folders = ["data", "scripts", "office", "colleague", "shelf"];
+        // A file `fresh` stands for a store that is still to be made.
+        let data = if self.mill.path("fresh").exists() { "fresh" } else { "data" };
+        let folders = [data, "scripts", "office", "colleague", "shelf"];
         let there = folders.iter().map(|name| self.mill.path(name)).filter(|path| path.exists());
         let copied = Command::new("cp").arg("-a").args(there).arg(mill.path("")).status();
         assert!(copied.unwrap().success());
@@ -140,21 +151,21 @@ impl<'d> World<'d> {
 
     /// Lets the engine look once; it may be told to die at a fault point.
     pub fn run(&self, death: Option<(usize, Death)>) -> Output {
-        self.command(death).output().unwrap()
+        self.call(LOOK, death)
     }
 
-    /// The command of [`World::run`].
-    pub fn command(&self, death: Option<(usize, Death)>) -> Command {
-        let mut command = self.mill.command(&["run", "--once", "--log", "json"]);
-        command.env("PASSWORD", Dovecot::password(&self.user));
+    /// Runs a command of mailmill, which may be told to die at a fault point.
+    pub fn call(&self, args: &[&str], death: Option<(usize, Death)>) -> Output {
+        let mut command = self.mill.command(args);
+        command.env("PASSWORD", Dovecot::password(&self.user)).stdin(Stdio::null());
         die(&mut command, death, self.mill.path("").as_path());
-        command.stdin(Stdio::null());
-        command
+        command.output().unwrap()
     }
 
-    /// The points that are reached undisturbed, by name.
-    pub fn points(&self) -> Vec<String> {
-        let mut command = self.command(None);
+    /// The points that a command reaches undisturbed, by name.
+    pub fn points(&self, args: &[&str]) -> Vec<String> {
+        let mut command = self.mill.command(args);
+        command.env("PASSWORD", Dovecot::password(&self.user)).stdin(Stdio::null());
         let report = self.mill.path("points");
         command.env("MAILMILL_FAULT", "count").env("MAILMILL_FAULT_REPORT", &report);
         let output = command.output().unwrap();
