@@ -3,8 +3,10 @@
 //! A request and its answer are one line of JSON each. Where no engine runs, the command opens the
 //! store itself and gets the same answers from the same [`Desk`].
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +63,13 @@ pub enum Request {
         /// The project's code.
         project: String,
     },
+    /// What the store holds, and whether it is well.
+    StoreCheck,
+    /// Write the whole store into a file, which must not exist.
+    StoreExport {
+        /// Its absolute path.
+        to: PathBuf,
+    },
     /// The number of the generation with this digest; null where the newest one has another.
     Generation {
         /// Its digest.
@@ -104,11 +113,21 @@ impl Desk {
             Request::Explain { what } => value(&self.store.find(what)?),
             Request::Recent { limit } => value(&self.store.recent(*limit)?),
             Request::Links { project } => value(&self.store.links(project)?),
+            Request::StoreCheck => value(&self.store.survey()),
+            Request::StoreExport { to } => self.export(to),
             Request::Generation { digest } => value(&self.store.known_generation(digest)?),
             Request::StepState { account, step, key } => {
                 value(&self.store.state(account, step, key)?)
             }
         }
+    }
+
+    fn export(&self, to: &Path) -> Result<Value> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+        let file = file.or_later(|| format!("write {}", to.display()))?;
+        let mut file = BufWriter::new(file);
+        let exported = self.store.export(&mut file)?;
+        value(&exported)
     }
 
     fn status(&self) -> Result<Value> {

@@ -17,7 +17,7 @@ fn every_broken_plugin_is_told_apart() {
     let mut report = String::new();
     for (name, bytes) in broken {
         let file = format!("plugins/{name}.wasm");
-        match plugin::load(name, file.as_ref(), &bytes, &limits()) {
+        match plugin::load(name, file.as_ref(), &bytes, &limits(), &plugin::Cache::none()) {
             Ok(_) => panic!("{name} was loaded"),
             Err(fault) => writeln!(report, "{fault}\n").unwrap(),
         }
@@ -27,7 +27,14 @@ fn every_broken_plugin_is_told_apart() {
 
 #[test]
 fn a_right_plugin_is_loaded_and_says_its_directions() {
-    let step = plugin::load("x", "x.wasm".as_ref(), &Guest::default().build(), &limits()).unwrap();
+    let step = plugin::load(
+        "x",
+        "x.wasm".as_ref(),
+        &Guest::default().build(),
+        &limits(),
+        &plugin::Cache::none(),
+    )
+    .unwrap();
     assert_eq!(step.name(), "x");
     assert!(step.defines(Direction::Inbound) && !step.defines(Direction::Outbound));
 }

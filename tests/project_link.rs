@@ -23,8 +23,14 @@ fn project_link() -> Arc<dyn Step> {
         );
         let file = folder.join("project-link.wasm");
         let bytes = std::fs::read(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-        plugin::load("project-link", &file, &bytes, &Arc::new(Limits::default()))
-            .unwrap_or_else(|fault| panic!("{fault}"))
+        plugin::load(
+            "project-link",
+            &file,
+            &bytes,
+            &Arc::new(Limits::default()),
+            &plugin::Cache::none(),
+        )
+        .unwrap_or_else(|fault| panic!("{fault}"))
     })
     .clone()
 }

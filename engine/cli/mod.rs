@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod links;
 pub mod run;
 pub mod status;
+pub mod store;
 pub mod trial;
 
 mod intent;
@@ -102,6 +103,7 @@ enum Command {
     Status(status::Args),
     Links(links::Args),
     Held(held::Args),
+    Store(store::Args),
     Docs(docs::Args),
 }
 
@@ -165,6 +167,7 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),
         Command::Held(args) => held::run(args, output),
+        Command::Store(args) => store::run(args, output),
         Command::Docs(args) => docs::run(args, output),
     }
 }

@@ -170,6 +170,22 @@ pub struct Watch {
     pub subfolders: bool,
 }
 
+impl Watch {
+    /// Whether it covers this mailbox.
+    pub fn covers(&self, mailbox: &MailboxName) -> bool {
+        *mailbox == self.mailbox || (self.subfolders && mailbox.is_below(&self.mailbox))
+    }
+}
+
+impl Account {
+    /// Whether messages that come to this mailbox are processed.
+    pub fn watches(&self, mailbox: &MailboxName) -> bool {
+        self.active
+            && self.inbound.is_some()
+            && self.watch.iter().any(|watch| watch.covers(mailbox))
+    }
+}
+
 /// `after`: what happens to a message that no rule moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum After {

@@ -1,5 +1,5 @@
 //! Decides messages on the worker threads, in slices: recognises what was decided before, runs the
-//! pipeline, and writes the plans into the store.
+//! pipeline, and hands the plans over to be written.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use super::appetite::Body;
 use super::{Broken, Line, record};
 use crate::error::Result;
-use crate::mail::{MailboxName, Message, UidValidity};
+use crate::mail::{MailboxName, Message, Uid, UidValidity};
 use crate::mailbox::Fetched;
 use crate::perform::Again;
 use crate::pipeline::{Action, Decision, Direction, Input, Memory, Outcome, Verdict};
-use crate::store::{Change, MessageRecord, State, Store, StoreMemory};
+use crate::store::{Change, MessageRecord, Pen, State, Store, StoreMemory};
 
 /// How long a worker stays with one account before others have their turn.
 const SLICE: Duration = Duration::from_millis(50);
@@ -40,7 +40,7 @@ pub(super) struct Item {
 /// What a slice has come to.
 #[derive(Default)]
 pub(super) struct Decided {
-    /// Plans that are in the store.
+    /// The plans, handed over to be written.
     pub(super) records: Vec<MessageRecord>,
     /// Their size in bytes, about.
     pub(super) plan_bytes: usize,
@@ -86,18 +86,12 @@ impl Line {
     }
 
     /// Decides messages, in UID order, off the network threads, for the time of a slice.
-    pub(super) async fn decide(
-        &self,
-        items: VecDeque<Item>,
-        uidvalidity: UidValidity,
-        kind: Kind,
-    ) -> Result<Decided> {
+    pub(super) async fn decide(&self, items: VecDeque<Item>, desk: &Desk) -> Result<Decided> {
         if items.is_empty() {
             return Ok(Decided::default());
         }
-        let line = self.clone();
-        let slice = move || Slice::new(&line, uidvalidity, kind).run(items);
-        self.workers.run(slice).await?
+        let (line, desk) = (self.clone(), desk.clone());
+        self.workers.run(move || Slice::new(&line, &desk).run(items)).await?
     }
 
     /// A decision to hold that no step made.
@@ -115,22 +109,32 @@ impl Line {
     }
 }
 
+/// What all slices of a window share.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) uidvalidity: UidValidity,
+    pub(super) kind: Kind,
+    /// See [`super::doubt`].
+    pub(super) doubtful: Uid,
+    /// What steps remember, with what earlier messages of the window wrote.
+    pub(super) memory: Arc<Overlay>,
+    /// Where plans are written.
+    pub(super) pen: Pen,
+}
+
 /// A worker's turn with one account.
 struct Slice<'l> {
     line: &'l Line,
-    uidvalidity: UidValidity,
-    kind: Kind,
-    memory: Arc<Overlay>,
+    desk: &'l Desk,
     began: Instant,
     decided: Decided,
     changes: Vec<Change>,
 }
 
 impl<'l> Slice<'l> {
-    fn new(line: &'l Line, uidvalidity: UidValidity, kind: Kind) -> Self {
-        let memory = Arc::new(Overlay::new(&line.store));
+    fn new(line: &'l Line, desk: &'l Desk) -> Self {
         let (began, decided, changes) = (Instant::now(), Decided::default(), Vec::new());
-        Self { line, uidvalidity, kind, memory, began, decided, changes }
+        Self { line, desk, began, decided, changes }
     }
 
     fn run(mut self, mut items: VecDeque<Item>) -> Result<Decided> {
@@ -150,14 +154,14 @@ impl<'l> Slice<'l> {
         if item.awaits_body() {
             return Ok(false);
         }
-        let Some(known) = self.line.recognise(self.uidvalidity, item, self.kind)? else {
+        let Some(known) = self.line.recognise(self.desk, item)? else {
             return Ok(true);
         };
         let Some((decision, again)) = self.decide(item) else {
             item.wanted = true;
             return Ok(false);
         };
-        self.memory.remember(&decision);
+        self.desk.memory.remember(&decision);
         let read = decision.steps.iter().any(|step| step.read_body);
         self.line.appetite.note(if read { Body::Read } else { Body::Unread });
         let (record, bytes) = self.line.record(known, item, decision, again)?;
@@ -190,7 +194,7 @@ impl<'l> Slice<'l> {
             return Some((self.line.refusal(reason), *again));
         }
         let line = self.line;
-        let (input, memory) = (item.input.clone(), self.memory.clone());
+        let (input, memory) = (item.input.clone(), self.desk.memory.clone());
         let decide = || line.generation.decide(&line.pipeline, input, memory);
         match catch_unwind(AssertUnwindSafe(decide)) {
             Ok(Some(Outcome::NeedBody)) => None,
@@ -205,38 +209,30 @@ impl<'l> Slice<'l> {
         }
     }
 
-    /// Puts the plans into the store, as one.
+    /// Hands the plans over to be written.
     fn write(mut self) -> Result<Decided> {
         // A store that could not be read is no memory that was empty: nothing was decided.
-        if let Some(trouble) = self.memory.store.trouble() {
+        if let Some(trouble) = self.desk.memory.store.trouble() {
             return Err(trouble);
         }
-        let records = std::mem::take(&mut self.decided.records);
-        let links: Vec<Change> = records.iter().flat_map(record::links).collect();
+        let records = &self.decided.records;
         let mut changes: Vec<Change> =
-            records.into_iter().map(|record| Change::Record(Box::new(record))).collect();
+            records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
         changes.append(&mut self.changes);
-        changes.extend(links);
-        self.line.store.put(&changes)?;
-        self.decided.records = changes
-            .into_iter()
-            .filter_map(|change| match change {
-                Change::Record(record) => Some(*record),
-                _ => None,
-            })
-            .collect();
+        changes.extend(records.iter().flat_map(record::links));
+        self.desk.pen.put(changes);
         Ok(self.decided)
     }
 }
 
-/// The store's memory with what the messages before in this slice wrote.
-struct Overlay {
+/// The store's memory with what the messages before in this window wrote.
+pub(super) struct Overlay {
     store: Arc<StoreMemory>,
     written: Mutex<HashMap<(String, String), String>>,
 }
 
 impl Overlay {
-    fn new(store: &Store) -> Self {
+    pub(super) fn new(store: &Store) -> Self {
         Self { store: store.memory(), written: Mutex::new(HashMap::new()) }
     }
 

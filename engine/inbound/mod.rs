@@ -16,11 +16,12 @@ use crate::mailbox::{Extent, Fetched, Mailboxes, Selected, ends_session};
 use crate::maillog::{Event, Maillog};
 use crate::perform::{Batch, Doubt, Ledger, Site};
 use crate::pipeline::Generation;
-use crate::store::{Change, Cursor, MessageRecord, State};
+use crate::store::{Change, Cursor, MessageRecord, Pen, State, Writing};
 use crate::workers::Workers;
 
 mod appetite;
 mod decide;
+mod doubt;
 mod recognise;
 mod record;
 mod window;
@@ -86,19 +87,24 @@ impl Line {
         more: impl Fn() -> bool + Sync,
     ) -> Result<Tally> {
         let selected = mailboxes.select(mailbox).await?;
+        let doubtful = self.doubt_below(mailbox, &selected).await?;
         let uidvalidity = selected.uidvalidity;
-        let mut open = Opened { mailboxes, mailbox, selected };
+        let mut open = Opened { mailboxes, mailbox, selected, doubtful };
         let mut above = self.cursor(mailbox, uidvalidity).await?;
         let mut tally = Tally::default();
         while more() {
             let uids = open.mailboxes.uids_above(above, WINDOW).await?;
             let Some(last) = uids.last().copied() else { break };
             let news = self.without_own(mailbox, uidvalidity, uids).await?;
-            let window = self.gather(&mut open, news, Kind::New, &more).await?;
-            above = window.left_at.map_or(last, |uid| Uid(uid.0 - 1));
-            let cursor = Cursor { uidvalidity, uid: above };
-            let closing = self.passed_changes(mailbox, cursor);
-            let records = self.perform(&mut open, window.records, Doubt::None, closing).await?;
+            let writing = self.store.writing();
+            let window = self.gather(&mut open, news, (Kind::New, writing.pen()), &more).await;
+            let plans = window.map(|window| {
+                above = window.left_at.map_or(last, |uid| Uid(uid.0 - 1));
+                let cursor = Cursor { uidvalidity, uid: above };
+                let closing = self.passed_changes(mailbox, cursor);
+                Plans { records: window.records, doubt: Doubt::None, closing }
+            });
+            let records = self.perform(&mut open, plans, writing).await?;
             self.tell(&records, &mut tally);
         }
         Ok(tally)
@@ -119,8 +125,11 @@ impl Line {
                 .into_iter()
                 .partition(|record| record.key.uidvalidity == selected.uidvalidity);
             self.settle(record::void(void), &mut tally).await?;
-            let mut open = Opened { mailboxes, mailbox: &mailbox, selected };
-            let records = self.perform(&mut open, current, Doubt::Possible, Vec::new()).await?;
+            let doubtful = self.doubt_below(&mailbox, &selected).await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, doubtful };
+            let closing = Vec::new();
+            let plans = Ok(Plans { records: current, doubt: Doubt::Possible, closing });
+            let records = self.perform(&mut open, plans, self.store.writing()).await?;
             self.tell(&records, &mut tally);
         }
         Ok(tally)
@@ -141,49 +150,58 @@ impl Line {
             let uids: Vec<Uid> = current.map(|held| held.key.uid).collect();
             let there = mailboxes.present(&uids).await?;
             self.settle(record::gone(held, uidvalidity, &there), &mut tally).await?;
-            let mut open = Opened { mailboxes, mailbox: &mailbox, selected };
-            let window = self.gather(&mut open, there, Kind::Held, &|| true).await?;
-            let records = self.perform(&mut open, window.records, Doubt::None, Vec::new()).await?;
+            let doubtful = self.doubt_below(&mailbox, &selected).await?;
+            let mut open = Opened { mailboxes, mailbox: &mailbox, selected, doubtful };
+            let writing = self.store.writing();
+            let kind = (Kind::Held, writing.pen());
+            let window = self.gather(&mut open, there, kind, &|| true).await;
+            let plans = window.map(|window| Plans {
+                records: window.records,
+                doubt: Doubt::None,
+                closing: Vec::new(),
+            });
+            let records = self.perform(&mut open, plans, writing).await?;
             self.tell(&records, &mut tally);
         }
         Ok(tally)
     }
 
-    /// Makes the plans durable, performs them, and writes down how they ended and then `closing`.
+    /// Performs plans once they are durable, and writes down how they ended and then `closing`.
+    /// Everything handed to `writing` is written when this returns, whatever it returns.
     async fn perform(
         &self,
         open: &mut Opened<'_>,
-        records: Vec<MessageRecord>,
-        doubt: Doubt,
-        closing: Vec<Change>,
+        plans: Result<Plans>,
+        writing: Writing,
     ) -> Result<Vec<MessageRecord>> {
-        self.sync().await?;
+        let performed = match writing.sync().await.and(plans) {
+            Ok(plans) => self.perform_durable(open, plans, writing.pen()).await,
+            Err(error) => Err(error),
+        };
+        // What was marked is kept, however it ended; a write that failed is the first cause.
+        writing.finish().await.and(performed)
+    }
+
+    async fn perform_durable(
+        &self,
+        open: &mut Opened<'_>,
+        plans: Plans,
+        pen: &Pen,
+    ) -> Result<Vec<MessageRecord>> {
+        let Plans { records, doubt, closing } = plans;
+        let doubt = doubt::doubt(&records, open.doubtful, doubt);
         for record in &records {
             record::log_lines(&self.log, record);
         }
-        let writing = self.store.writing();
         let batch = Batch {
-            ledger: Ledger::new(self.site(), open.mailbox, records, &writing),
+            ledger: Ledger::new(self.site(), open.mailbox, records, pen),
             mailboxes: &mut *open.mailboxes,
             selected: &open.selected,
             doubt,
         };
-        let performed = batch.perform().await;
-        if performed.is_ok() {
-            writing.put(closing);
-        }
-        // What was marked is kept, however it ended.
-        let written = writing.finish().await;
-        let records = performed?;
-        written.map(|()| records)
-    }
-
-    /// Makes what was put into the store durable.
-    async fn sync(&self) -> Result<()> {
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || store.sync())
-            .await
-            .map_err(|why| Error::temporary("write the store", why))?
+        let records = batch.perform().await?;
+        pen.put(closing);
+        Ok(records)
     }
 
     /// When the next held message is due, Unix milliseconds.
@@ -330,11 +348,21 @@ impl Line {
     }
 }
 
+/// What is to be performed.
+struct Plans {
+    records: Vec<MessageRecord>,
+    doubt: Doubt,
+    /// What is written when all of it is performed.
+    closing: Vec<Change>,
+}
+
 /// A mailbox of the account that is selected on its connection.
 struct Opened<'a> {
     mailboxes: &'a mut dyn Mailboxes,
     mailbox: &'a MailboxName,
     selected: Selected,
+    /// Messages below this UID may have been acted on although the store does not know.
+    doubtful: Uid,
 }
 
 /// A message that its server will not give, and why.

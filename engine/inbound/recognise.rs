@@ -1,17 +1,19 @@
 //! Recognises messages that were decided before, so that nothing is done twice.
 //!
-//! Three ways lead to a message being met again: a crash between a plan and the cursor (its key is
-//! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move
-//! or copy of our own into a watched mailbox on a server that does not tell the new UID.
+//! These ways lead to a message being met again: a crash between a plan and the cursor (its key is
+//! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move,
+//! copy or delivery of our own into a mailbox that is watched on a server that does not tell the new
+//! UID, that came to be watched only later, or of which a damaged store lost the note
+//! ([`super::doubt`]); the record's marks tell where it landed.
 
-use super::decide::{Item, Kind};
+use super::decide::{Desk, Item, Kind};
 use super::{Line, record};
 use crate::config::Target;
 use crate::error::Result;
-use crate::mail::{MailboxName, MessageKey, UidValidity};
+use crate::mail::{MessageKey, Uid};
 use crate::perform::UID_NOT_TOLD;
 use crate::pipeline::Action;
-use crate::store::{Mark, MessageRecord, State};
+use crate::store::{Mark, MarkOutcome, MessageRecord, State};
 
 /// How long after our own move a message of unknown UID is taken for it, in milliseconds.
 const OWN_MOVE_MS: i64 = 60 * 60 * 1000;
@@ -27,12 +29,8 @@ pub(super) struct Known {
 impl Line {
     /// What is known of a message; `None` where nothing is to be decided: it was before, or a
     /// person released it meanwhile.
-    pub(super) fn recognise(
-        &self,
-        uidvalidity: UidValidity,
-        item: &Item,
-        kind: Kind,
-    ) -> Result<Option<Known>> {
+    pub(super) fn recognise(&self, desk: &Desk, item: &Item) -> Result<Option<Known>> {
+        let Desk { uidvalidity, kind, doubtful, .. } = *desk;
         let input = &item.input;
         let key = MessageKey {
             account: self.name.clone(),
@@ -51,7 +49,10 @@ impl Line {
         }
         let message_id = record::identity(&input.message);
         let alike = self.store.of_message_id(&message_id)?;
-        if kind == Kind::New && !item.is_broken() && self.is_among(&alike, &key, input.size) {
+        if kind == Kind::New
+            && !item.is_broken()
+            && self.is_among(&alike, &key, input.size, doubtful)
+        {
             return Ok(None);
         }
         let held = same.filter(|same| same.state == State::Held);
@@ -61,26 +62,36 @@ impl Line {
     }
 
     /// Whether one of these records is of this message under another key.
-    fn is_among(&self, records: &[MessageRecord], key: &MessageKey, size: u64) -> bool {
+    fn is_among(
+        &self,
+        records: &[MessageRecord],
+        key: &MessageKey,
+        size: u64,
+        doubtful: Uid,
+    ) -> bool {
         let now = self.clock.now_ms();
+        let own: IsOwn<'_> = match key.uid < doubtful {
+            true => &|mark| mark.outcome == MarkOutcome::Done,
+            false => &|mark| landed_here(mark, key, now),
+        };
         records.iter().any(|record| {
             let here = record.key.account == self.name && record.size == size;
-            here && (renumbered(record, key) || moved_here(record, &key.mailbox, now))
-                || self.delivered_here(record, &key.mailbox, now)
+            here && (renumbered(record, key) || moved_here(record, key, own))
+                || self.delivered_here(record, key, own)
         })
     }
 
-    /// Our own delivery into this mailbox, not long ago, whose UID was not told. Its size may be
-    /// another, because deliveries carry header changes.
-    fn delivered_here(&self, record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+    /// Our own delivery to this place. Its size may be another, because deliveries carry header
+    /// changes.
+    fn delivered_here(&self, record: &MessageRecord, key: &MessageKey, own: IsOwn<'_>) -> bool {
         record.marks.iter().any(|mark| {
             let said = record.decision.actions.get(mark.action).map(|said| &said.action);
             let Some(Action::DeliverTo { target }) = said else { return false };
             matches!(
                 self.config.targets.get(target),
                 Some(Target::Account { account, mailbox })
-                    if **account == *self.name && mailbox == here
-            ) && is_recent_and_untold(mark, now_ms)
+                    if **account == *self.name && *mailbox == key.mailbox
+            ) && own(mark)
         })
     }
 }
@@ -106,18 +117,23 @@ fn renumbered(record: &MessageRecord, key: &MessageKey) -> bool {
         && !moved
 }
 
-/// Our own move or copy into this mailbox, not long ago, whose UID was not told.
-fn moved_here(record: &MessageRecord, here: &MailboxName, now_ms: i64) -> bool {
+/// Our own move or copy to this place.
+fn moved_here(record: &MessageRecord, key: &MessageKey, own: IsOwn<'_>) -> bool {
     record.marks.iter().any(|mark| {
         let target = match record.decision.actions.get(mark.action).map(|said| &said.action) {
             Some(Action::MoveTo { mailbox } | Action::CopyTo { mailbox }) => Some(mailbox),
             _ => None,
         };
-        target == Some(here) && is_recent_and_untold(mark, now_ms)
+        target == Some(&key.mailbox) && own(mark)
     })
 }
 
-fn is_recent_and_untold(mark: &Mark, now_ms: i64) -> bool {
-    now_ms - mark.at_ms < OWN_MOVE_MS
-        && mark.note.as_deref().is_some_and(|note| note.ends_with(UID_NOT_TOLD))
+/// Whether the mark of a move, copy or delivery tells that what is met may be what it put there.
+type IsOwn<'a> = &'a dyn Fn(&Mark) -> bool;
+
+/// Whether an action landed under this UID, or not long ago under one that was not told.
+fn landed_here(mark: &Mark, key: &MessageKey, now_ms: i64) -> bool {
+    let Some(note) = mark.note.as_deref() else { return false };
+    let untold = note.ends_with(UID_NOT_TOLD) && now_ms - mark.at_ms < OWN_MOVE_MS;
+    untold || note.ends_with(&format!("{}/{}", key.mailbox, key.uid))
 }

@@ -9,14 +9,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::decide::{Decided, Item, Kind};
+use super::decide::{Decided, Desk, Item, Kind, Overlay};
 use super::{Broken, Line, Opened, fetch_each};
 use crate::error::Result;
 use crate::mail::{Message, Uid};
 use crate::mailbox::{Extent, Fetched, Mailboxes};
 use crate::perform::Again;
 use crate::pipeline::Input;
-use crate::store::MessageRecord;
+use crate::store::{MessageRecord, Pen};
 
 /// Messages whose headers are fetched by one command.
 const HEADERS: usize = 500;
@@ -35,7 +35,7 @@ const PLAN_BYTES: usize = 16 << 20;
 /// and people see their mail sorted.
 const TIME: Duration = Duration::from_secs(10);
 
-/// What was planned of a window. The plans are in the store, not yet durable.
+/// What was planned of a window. The plans are handed over to be written, not yet durable.
 pub(super) struct Window {
     /// The plans, in UID order.
     pub(super) records: Vec<MessageRecord>,
@@ -46,7 +46,7 @@ pub(super) struct Window {
 /// A window under way.
 struct Gathering<'l> {
     line: &'l Line,
-    kind: Kind,
+    desk: Desk,
     /// Not yet fetched.
     coming: VecDeque<Uid>,
     /// Fetched and not yet decided.
@@ -76,12 +76,14 @@ impl Line {
         &self,
         open: &mut Opened<'_>,
         uids: Vec<Uid>,
-        kind: Kind,
+        (kind, pen): (Kind, &Pen),
         more: &(dyn Fn() -> bool + Sync),
     ) -> Result<Window> {
+        let uidvalidity = open.selected.uidvalidity;
+        let memory = Arc::new(Overlay::new(&self.store));
         let mut gathering = Gathering {
             line: self,
-            kind,
+            desk: Desk { uidvalidity, kind, doubtful: open.doubtful, memory, pen: pen.clone() },
             coming: uids.into(),
             waiting: VecDeque::new(),
             records: Vec::new(),
@@ -107,11 +109,8 @@ impl Gathering<'_> {
     async fn step(&mut self, open: &mut Opened<'_>) -> Result<()> {
         let ready = self.ready();
         let load = self.next_load();
-        let uidvalidity = open.selected.uidvalidity;
-        let (decided, loaded) = tokio::join!(
-            self.line.decide(ready, uidvalidity, self.kind),
-            fetch(open.mailboxes, &load)
-        );
+        let (decided, loaded) =
+            tokio::join!(self.line.decide(ready, &self.desk), fetch(open.mailboxes, &load));
         // Plans that were made are kept, whatever became of the fetch.
         self.take_decided(decided?);
         let loaded = loaded?;

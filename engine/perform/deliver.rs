@@ -4,9 +4,10 @@
 //! A Maildir delivery has a name made of the message's key, so a repeated one is recognised. In
 //! another account's mailbox a delivery in doubt is searched for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Batch, Done, Landing, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
+use super::{Batch, Done, Doubt, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
 use crate::config::{Source, Target};
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
@@ -37,7 +38,7 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
             }
         }
     }
-    batch.ledger.writing.durable().await
+    batch.ledger.pen.sync().await
 }
 
 fn target(action: &Action) -> Option<String> {
@@ -64,6 +65,18 @@ async fn into_maildir(
         let file = delivery_name(&batch.ledger.records[open.record].key, open.action);
         let note = format!("delivered to {name} as {file}");
         let flags = carried(&fetched.flags);
+        match is_there(batch, path, open, bytes.len()).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let note = format!("found in {name}, delivered before");
+                batch.ledger.mark([open.done(MarkOutcome::Done, note)]);
+                continue;
+            }
+            Err(error) => {
+                batch.ledger.hold(&[open], &error);
+                continue;
+            }
+        }
         let attempt = if batch.in_doubt(open) { Attempt::Again } else { Attempt::First };
         let (path, received) = (path.to_owned(), fetched.received_ms);
         let write = move || maildir::deliver(&path, &file, &bytes, &flags, received, attempt);
@@ -81,6 +94,22 @@ async fn into_maildir(
     Ok(())
 }
 
+/// Whether a forgotten delivery put the message there, under a name made of another key. As many
+/// must be there as the batch holds that look alike.
+async fn is_there(batch: &mut Batch<'_>, path: &Path, open: Open, size: usize) -> Result<bool> {
+    if batch.doubt != Doubt::Forgotten {
+        return Ok(false);
+    }
+    let like = likeness(&batch.ledger.records[open.record]);
+    let alike = batch.ledger.records.iter().filter(|other| likeness(other) == like).count();
+    let (path, like) = (path.to_owned(), Likeness { size: size as u64, ..like });
+    let found = tokio::task::spawn_blocking(move || maildir::count_alike(&path, &like))
+        .await
+        .map_err(|why| Error::temporary("look for an earlier delivery", why))
+        .flatten()?;
+    Ok(found >= alike)
+}
+
 async fn into_account(
     batch: &mut Batch<'_>,
     account: &str,
@@ -94,7 +123,7 @@ async fn into_account(
             return Ok(());
         }
     };
-    for open in group {
+    for open in group.iter().copied() {
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let like = likeness(&batch.ledger.records[open.record]);
         let letter = Letter {
@@ -104,12 +133,16 @@ async fn into_account(
             message_id: like.message_id,
         };
         let put = match batch.in_doubt(open) {
-            true => put_once(there.as_mut(), mailbox, &letter).await,
+            true => {
+                let before =
+                    Before::of(batch, open, &group, &format!("delivered to {account}/{mailbox}"))?;
+                put_once(there.as_mut(), mailbox, &letter, &before).await
+            }
             false => put(there.as_mut(), mailbox, &letter).await,
         };
         match put {
             Ok(uid) => {
-                let done = delivered(open, account, mailbox, uid);
+                let done = delivered(batch.ledger.site, open, (account, mailbox), uid);
                 batch.ledger.mark_soon(done);
             }
             Err(error) => batch.ledger.hold(&[open], &error),
@@ -153,18 +186,38 @@ async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) 
     there.append(mailbox, &letter.bytes, &letter.flags, letter.received_ms).await
 }
 
+/// What is known of letters like this one.
+struct Before {
+    /// Where such letters landed whose deliveries are marked.
+    accounted: BTreeSet<Uid>,
+    /// How many may have come there without a mark.
+    alike: usize,
+}
+
+impl Before {
+    fn of(batch: &Batch<'_>, open: Open, group: &[Open], at: &str) -> Result<Self> {
+        let doubtful: Vec<Open> =
+            group.iter().copied().filter(|twin| batch.in_doubt(*twin)).collect();
+        let alike = batch.ledger.open_twins(open, &doubtful);
+        Ok(Self { accounted: batch.ledger.accounted(open, at, |_| true)?, alike })
+    }
+}
+
 /// Puts the letter there unless an earlier attempt did.
 async fn put_once(
     there: &mut dyn Mailboxes,
     mailbox: &MailboxName,
     letter: &Letter,
+    before: &Before,
 ) -> Result<Placed> {
     let like = Likeness {
         message_id: letter.message_id.clone(),
         size: letter.bytes.len() as u64,
         received_ms: letter.received_ms,
     };
-    match there.find(mailbox, &like).await?.is_empty() {
+    let mut found = there.find(mailbox, &like).await?;
+    found.retain(|uid| !before.accounted.contains(uid));
+    match found.len() < before.alike {
         true => put(there, mailbox, letter).await,
         false => Ok(None),
     }
@@ -172,16 +225,12 @@ async fn put_once(
 
 /// A delivery that is done. Where the UID is told, the message is known as ours should that mailbox
 /// be watched.
-fn delivered(open: Open, account: &str, mailbox: &MailboxName, uid: Placed) -> Done {
+fn delivered(site: Site<'_>, open: Open, place: (&str, &MailboxName), uid: Placed) -> Done {
+    let (account, mailbox) = place;
     let there = format!("delivered to {account}/{mailbox}");
     match uid {
         Some((uidvalidity, uid)) => Done {
-            landed: Some(Landing {
-                account: account.into(),
-                mailbox: mailbox.clone(),
-                uidvalidity,
-                uid,
-            }),
+            landed: site.landing(&account.into(), mailbox, uidvalidity, uid),
             ..open.done(MarkOutcome::Done, format!("{there}/{uid}"))
         },
         None => open.done(MarkOutcome::Done, format!("{there} {UID_NOT_TOLD}")),

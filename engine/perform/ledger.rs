@@ -2,13 +2,14 @@
 //! marked and written down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold};
-use crate::error::Error;
-use crate::mail::MailboxName;
+use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold, likeness};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{Alteration, FlagChange, Landed};
 use crate::pipeline::Action;
-use crate::store::{Change, Mark, MarkOutcome, MessageRecord, State, Writing};
+use crate::store::{Change, Mark, MarkOutcome, MessageRecord, Pen, State};
 
 /// The most characters of a mark's note that are kept.
 const MOST_NOTE: usize = 300;
@@ -22,7 +23,9 @@ pub struct Ledger<'a> {
     /// The plans.
     pub records: Vec<MessageRecord>,
     /// Writes marks while the next command is under way.
-    pub writing: &'a Writing,
+    pub pen: &'a Pen,
+    /// Records of which something may have been done before this ledger was made.
+    begun: BTreeSet<usize>,
     /// Records that changed since they were written.
     unwritten: BTreeSet<usize>,
 }
@@ -33,9 +36,17 @@ impl<'a> Ledger<'a> {
         site: Site<'a>,
         mailbox: &'a MailboxName,
         records: Vec<MessageRecord>,
-        writing: &'a Writing,
+        pen: &'a Pen,
     ) -> Self {
-        Self { site, mailbox, records, writing, unwritten: BTreeSet::new() }
+        let begun = |record: &MessageRecord| record.hold.is_some() || !record.marks.is_empty();
+        let numbered = records.iter().enumerate();
+        let begun = numbered.filter(|(_, record)| begun(record)).map(|(index, _)| index).collect();
+        Self { site, mailbox, records, pen, begun, unwritten: BTreeSet::new() }
+    }
+
+    /// Whether something of this message's plan may have been done earlier.
+    pub(super) fn was_begun(&self, open: Open) -> bool {
+        self.begun.contains(&open.record)
     }
 
     /// Actions of records not held that have no mark yet, gathered by what `target` says.
@@ -63,16 +74,44 @@ impl<'a> Ledger<'a> {
         record.state == State::Planned && record.marks.iter().all(|mark| mark.action != open.action)
     }
 
+    /// How many of a group look like this one, itself among them, and are open.
+    pub(super) fn open_twins(&self, open: Open, group: &[Open]) -> usize {
+        let like = likeness(&self.records[open.record]);
+        let twins = group.iter().filter(|twin| likeness(&self.records[twin.record]) == like);
+        twins.filter(|twin| self.is_open(**twin)).count()
+    }
+
+    /// Where messages like this one landed, as far as marks tell: UIDs behind the words `at` in the
+    /// notes of the records of its Message-ID, those of `accounts`.
+    pub(super) fn accounted(
+        &self,
+        open: Open,
+        at: &str,
+        accounts: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<Uid>> {
+        let record = &self.records[open.record];
+        let stored = match &record.message_id {
+            Some(id) => self.site.store.of_message_id(id)?,
+            None => Vec::new(),
+        };
+        let same = self.records.iter().filter(|other| other.message_id == record.message_id);
+        let all = stored.iter().chain(same).filter(|record| accounts(&record.key.account));
+        let marks = all.flat_map(|record| &record.marks);
+        let notes = marks.filter_map(|mark| mark.note.as_deref());
+        let uid = |note: &str| note.rsplit_once(at)?.1.strip_prefix('/')?.parse().ok().map(Uid);
+        Ok(notes.filter_map(uid).collect())
+    }
+
     /// Notes what became of actions, with what landed in a mailbox of ours, and writes it down.
     pub(super) fn mark(&mut self, done: impl IntoIterator<Item = Done>) {
         let changes = self.noted(done);
-        self.writing.put(changes);
+        self.pen.put(changes);
     }
 
     /// As [`Ledger::mark`], for what a look at the target may not find again.
     pub(super) fn mark_soon(&mut self, done: Done) {
         let changes = self.noted([done]);
-        self.writing.put_soon(changes);
+        self.pen.put_soon(changes);
     }
 
     fn noted(&mut self, done: impl IntoIterator<Item = Done>) -> Vec<Change> {
@@ -148,7 +187,7 @@ impl<'a> Ledger<'a> {
             }
         }
         let changes = self.written();
-        self.writing.put(changes);
+        self.pen.put(changes);
         self.records
     }
 
@@ -159,18 +198,14 @@ impl<'a> Ledger<'a> {
 
     /// The outcome of copying or moving a group, message by message.
     fn landed(&self, group: &[Open], target: &MailboxName, landed: &Landed) -> Vec<Done> {
+        let account: Arc<str> = self.site.account.name.as_str().into();
         group
             .iter()
             .map(|open| {
                 let here = self.here(*open);
                 match (landed.uidvalidity, landed.uids.get(&open.uid)) {
                     (Some(uidvalidity), Some(uid)) => Done {
-                        landed: Some(Landing {
-                            account: self.site.account.name.as_str().into(),
-                            mailbox: target.clone(),
-                            uidvalidity,
-                            uid: *uid,
-                        }),
+                        landed: self.site.landing(&account, target, uidvalidity, *uid),
                         ..open.done(MarkOutcome::Done, format!("{here} -> {target}/{uid}"))
                     },
                     (Some(_), None) => {

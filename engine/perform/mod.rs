@@ -9,6 +9,27 @@
 //! tried again by themselves where that may help. Only the end of the connection (or of the store)
 //! ends the batch: the plans stay open and are taken up again in doubt, where what may already have
 //! happened is looked up instead of repeated.
+//!
+//! # Where an action may be cut off
+//!
+//! Between the durable plan and the durable mark, and what the next start makes of it. Each place is a
+//! [`Point`] that a test dies at (`tests/crash`).
+//!
+//! | action | places | looked up by |
+//! |---|---|---|
+//! | flags | `Point::Unsent` to `Point::Answered` of STORE; `Point::FlagsChanged`, `Point::FlagsSynced` | nothing: set again |
+//! | copy | the same of COPY; `Point::Brought` to `Point::TargetSynced` | likeness in the target, of which no mark tells; a Maildir knows the link by its file |
+//! | move | the same of MOVE; `Point::Brought` to `Point::SourceSynced` | the source, if the move is atomic; then as a copy |
+//! | move without MOVE | COPY, then STORE and EXPUNGE; `Point::Removed`, `Point::RemovalSynced` | as a copy: found, only the removal is made |
+//! | delivery to an account | APPEND, with `Point::HalfSent` | likeness in the target, of which no mark tells |
+//! | delivery to a Maildir | `Point::TemporaryWritten` to `Point::DeliverySynced` | its file name, which the message's key makes |
+//! | making a target | CREATE; `Point::FolderMade`, `Point::MailboxMade` | whether it is there |
+//! | a Maildir's UIDs | `Point::ValidityRemembered` to `Point::ListReplaced`, `Point::TwinRenamed` | the files themselves |
+//!
+//! Marks of deliveries are durable before anything ends the message's key: a message that is gone
+//! cannot be delivered any more.
+//!
+//! [`Point`]: crate::fault_point::Point
 
 use std::sync::Arc;
 
@@ -41,6 +62,9 @@ pub enum Doubt {
     None,
     /// The engine or the connection ended since the plan was committed: look before repeating.
     Possible,
+    /// As [`Doubt::Possible`], and the plan may be the second one for its message, which may have had
+    /// another key when the first one was carried out: a damaged store lost its record.
+    Forgotten,
 }
 
 /// What performing needs to know of its surroundings.
@@ -54,6 +78,25 @@ pub struct Site<'a> {
     pub store: &'a Store,
     /// What time it is.
     pub clock: &'a Clock,
+}
+
+impl Site<'_> {
+    /// What is noted of a message that we put into a mailbox: nothing where that is not watched.
+    fn landing(
+        &self,
+        account: &Arc<str>,
+        mailbox: &MailboxName,
+        uidvalidity: UidValidity,
+        uid: Uid,
+    ) -> Option<Landing> {
+        let watches = self.config.accounts.get(&**account)?.watches(mailbox);
+        watches.then(|| Landing {
+            account: account.clone(),
+            mailbox: mailbox.clone(),
+            uidvalidity,
+            uid,
+        })
+    }
 }
 
 /// Plans of one selected mailbox, performed together.
@@ -102,8 +145,8 @@ struct Open {
 
 impl Batch<'_> {
     /// Performs everything that is open and gives the records back: settled, or held where the
-    /// server refused for good. Each is handed to the ledger's [`Writing`], which the caller
-    /// finishes, whatever this returns.
+    /// server refused for good. Each is handed to the ledger's pen, whose [`crate::store::Writing`]
+    /// the caller finishes, whatever this returns.
     ///
     /// # Errors
     /// What trying again may mend.
@@ -149,10 +192,9 @@ impl Batch<'_> {
 
     /// Whether the action may have happened although it has no mark.
     fn in_doubt(&self, open: Open) -> bool {
-        let record = &self.ledger.records[open.record];
         // A message that was held before is decided anew, but not all of its first plan may have
         // been in vain.
-        self.doubt == Doubt::Possible || record.hold.is_some() || !record.marks.is_empty()
+        self.doubt != Doubt::None || self.ledger.was_begun(open)
     }
 
     /// Makes a target mailbox that is missing, where the account allows. `false`: it is not
@@ -177,25 +219,17 @@ impl Batch<'_> {
     /// What an action with a mark put there does not count. Where several that look alike may have
     /// come there (`group`, it among them), as many must be there: else one would pass for another.
     async fn found_in(&mut self, target: &MailboxName, open: Open, group: &[Open]) -> Result<bool> {
-        let records = &self.ledger.records;
-        let like = likeness(&records[open.record]);
-        let twins = group.iter().filter(|twin| likeness(&records[twin.record]) == like);
-        let alike = twins.filter(|twin| self.ledger.is_open(**twin)).count();
+        let like = likeness(&self.ledger.records[open.record]);
+        let alike = self.ledger.open_twins(open, group);
+        let own = self.ledger.site.account.name.as_str();
+        let at = format!("-> {target}");
+        let accounted = self.ledger.accounted(open, &at, |account| account == own)?;
         let found = match self.mailboxes.exists(target).await? {
-            true => self.unaccounted(target, &like).await?,
-            false => 0,
+            true => self.mailboxes.find(target, &like).await?,
+            false => Vec::new(),
         };
         self.mailboxes.select(self.ledger.mailbox).await?;
-        Ok(found >= alike)
-    }
-
-    /// How many messages like this one are in `target` that no mark speaks of.
-    async fn unaccounted(&mut self, target: &MailboxName, like: &Likeness) -> Result<usize> {
-        let uidvalidity = self.mailboxes.select(target).await?.uidvalidity;
-        let found = self.mailboxes.find(target, like).await?;
-        let Site { account, store, .. } = self.ledger.site;
-        let ours = store.arrived(&account.name, target, uidvalidity, &found)?;
-        Ok(found.len() - ours.len())
+        Ok(found.iter().filter(|uid| !accounted.contains(uid)).count() >= alike)
     }
 }
 

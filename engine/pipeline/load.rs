@@ -132,7 +132,10 @@ impl<'a> Loader<'a> {
         };
         self.note(kind(step.kind), &step.name, &bytes);
         match step.kind {
-            StepKind::Plugin => Ok(plugin::load(&step.name, &shown, &bytes, &self.limits)?),
+            StepKind::Plugin => {
+                let cache = plugin::Cache::below(&self.config.engine.data);
+                Ok(plugin::load(&step.name, &shown, &bytes, &self.limits, &cache)?)
+            }
             StepKind::Script => {
                 let source = Source { name: &step.name, file: &shown, bytes: &bytes };
                 let names = Names { tables: &self.table_names, targets: &self.target_names };

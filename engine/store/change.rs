@@ -74,6 +74,17 @@ pub enum Change {
         /// The highest UID to forget.
         up_to: Uid,
     },
+    /// Fixes up to where a mailbox is in doubt ([`super::Doubtful::Unfixed`]).
+    DoubtBelow {
+        /// The account's name.
+        account: Arc<str>,
+        /// The mailbox.
+        mailbox: MailboxName,
+        /// The mailbox's UIDVALIDITY.
+        uidvalidity: UidValidity,
+        /// Its UIDNEXT: every message below was there before.
+        uid: Uid,
+    },
 }
 
 impl Cursor {

@@ -13,13 +13,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use super::carve::is_foreign;
 use super::draft::Writes;
 use super::fence::fenced;
 use super::lock::Lock;
-use super::witness::{Witness, advice};
-use super::{key, seal, value};
+use super::witness::{ADVICE, Acknowledged, Witness};
+use super::{compact, key, place, seal, value};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
+
+/// What the seal does not cover: it changes with each commit.
+pub(super) const UNSEALED: [&[u8]; 2] = [&key::SEAL, &key::SEQUENCE];
+
+/// Why a store whose seal does not fit is not used.
+pub(super) const UNSEALED_WHY: &str = "it is damaged (some of what was written is missing)";
+
+/// Why a file that is none of sled's is not used.
+const FOREIGN: &str = "its file db is damaged from end to end, or was not written by mailmill";
 
 /// How long a sled of this process that was just dropped may still hold its file.
 const LINGERING: Duration = Duration::from_secs(5);
@@ -40,7 +50,9 @@ pub(super) struct Disk {
     next_id: AtomicU64,
     /// A write failed: what the disk holds is not known until the next start.
     broken: AtomicBool,
-    _lock: Lock,
+    /// The bytes of all keys and values when the store was opened.
+    live: u64,
+    lock: Lock,
 }
 
 impl std::fmt::Debug for Disk {
@@ -50,46 +62,91 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub(super) fn open(folder: &Path, patience: Duration) -> Result<Self> {
-        let what = || format!("open the store {}", folder.display());
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).or_later(what)?;
-        let lock = Lock::take(folder, patience)?;
-        remove_torn_snapshots(folder).or_later(what)?;
-        remove_unwritten_settings(folder).or_later(what)?;
-        let tree = open_sled(folder)?;
+    /// Opens the store of a data folder, and makes it small again where it has grown out of all
+    /// proportion.
+    pub(super) fn open(data: &Path, patience: Duration) -> Result<Self> {
+        let what = || opening(data);
+        DirBuilder::new().recursive(true).mode(0o700).create(data).or_later(what)?;
+        let lock = Lock::take(data, patience)?;
+        place::settle(data).or_later(what)?;
+        let disk = Self::trusted(data, lock)?;
+        compact::when_grown(disk, data)
+    }
+
+    /// Opens the store in its place, if it is what was acknowledged.
+    pub(super) fn trusted(data: &Path, lock: Lock) -> Result<Self> {
+        let what = || opening(data);
+        let folder = place::store(data);
+        remove_torn_snapshots(&folder).or_later(what)?;
+        remove_unwritten_settings(&folder).or_later(what)?;
+        let tree = open_sled(&folder, data)?;
         reach(Point::StoreOpened);
-        let damaged = |why| Error::permanent(what(), why).next(advice(folder));
+        let damaged = |why| Error::permanent(what(), why).next(ADVICE);
         let number = |key| match fenced(|| tree.get(key)).map_err(damaged)? {
             Some(bytes) => value::numbered(&bytes).map(|(number, _)| number),
             None => Ok(0),
         };
         let (applied, highest) = (number(key::SEQUENCE)?, number(key::HIGHEST)?);
-        let witness = Witness::hear(folder, applied)?;
-        let left_out = [key::SEAL.as_slice(), &key::SEQUENCE];
-        let seal = fenced(|| seal::over(tree.iter(), &left_out)).map_err(damaged)?;
-        if seal != number(key::SEAL)? {
-            return Err(damaged("it is damaged (some of what was written is missing)".into()));
+        let witness = Witness::hear(data, applied)?;
+        let seal = fenced(|| seal::over(tree.iter(), &UNSEALED)).map_err(damaged)?;
+        if seal.seal != number(key::SEAL)? {
+            return Err(damaged(UNSEALED_WHY.into()));
         }
-        let data = File::open(folder.join("db")).or_later(what)?;
-        data.sync_all().or_later(what)?;
+        let file = File::open(folder.join("db")).or_later(what)?;
+        file.sync_all().or_later(what)?;
         File::open(folder.join("conf")).and_then(|conf| conf.sync_all()).or_later(what)?;
-        // The names of sled's files, and of the folder itself.
-        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder).and_then(|folder| folder.sync_all()).or_later(what)?;
+        // The names of sled's files, and of the folders themselves.
+        for folder in [Some(&*folder), Some(data), data.parent()].into_iter().flatten() {
+            place::sync(folder).or_later(what)?;
         }
         Ok(Self {
             tree,
-            data,
+            data: file,
             witness,
+            live: seal.bytes,
             whole: RwLock::new(()),
             applied: AtomicU64::new(applied),
-            seal: AtomicU64::new(seal),
+            seal: AtomicU64::new(seal.seal),
             durable: Mutex::new(applied),
             next_id: AtomicU64::new(highest.saturating_add(1)),
             broken: AtomicBool::new(false),
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Closes sled and gives the lock back.
+    pub(super) fn close(self) -> Lock {
+        self.lock
+    }
+
+    /// The tree, for whoever reads all of it under [`Disk::reading`].
+    pub(super) fn tree(&self) -> &sled::Db {
+        &self.tree
+    }
+
+    /// The bytes of all keys and values when the store was opened.
+    pub(super) fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// The bytes of its file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.data.metadata().map_or(0, |file| file.len())
+    }
+
+    /// The last commit.
+    pub(super) fn sequence(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// The seal over everything that was committed.
+    pub(super) fn seal(&self) -> u64 {
+        self.seal.load(Ordering::Acquire)
+    }
+
+    /// Counts the next commit as the one after this: what another store acknowledged is outdone.
+    pub(super) fn raise_sequence(&self, to: u64) {
+        self.applied.fetch_max(to, Ordering::AcqRel);
     }
 
     /// While this is held, no batch is applied: several reads see one state.
@@ -150,7 +207,9 @@ impl Disk {
         reach(Point::StoreFlushed);
         self.data.sync_data().map_err(|why| self.fail(why))?;
         reach(Point::StoreSynced);
-        self.witness.note(covered).map_err(|why| self.fail(why))?;
+        let highest = self.next_id.load(Ordering::Acquire).saturating_sub(1);
+        let known = Acknowledged { commits: covered, highest };
+        self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
         *durable = covered;
         Ok(())
@@ -265,7 +324,10 @@ impl Disk {
 
 /// sled takes a snapshot that it was killed in the middle of for a damaged one (sled#1527). Such a
 /// file was never the one in use.
-fn remove_torn_snapshots(folder: &Path) -> std::io::Result<()> {
+pub(super) fn remove_torn_snapshots(folder: &Path) -> std::io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -287,7 +349,15 @@ fn remove_unwritten_settings(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-fn open_sled(folder: &Path) -> Result<sled::Db> {
+fn opening(data: &Path) -> String {
+    format!("open the store {}", data.display())
+}
+
+/// Opens sled's files in `folder`, the store of the data folder `data`.
+pub(super) fn open_sled(folder: &Path, data: &Path) -> Result<sled::Db> {
+    if is_foreign(&folder.join("db")).or_later(|| opening(data))? {
+        return Err(Error::permanent(opening(data), FOREIGN).next(ADVICE));
+    }
     let config = sled::Config::new()
         .path(folder)
         .mode(sled::Mode::HighThroughput)
@@ -304,8 +374,7 @@ fn open_sled(folder: &Path) -> Result<sled::Db> {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         }
-        let what = format!("open the store {}", folder.display());
-        return Err(Error::permanent(what, why).next(advice(folder)));
+        return Err(Error::permanent(opening(data), why).next(ADVICE));
     }
 }
 

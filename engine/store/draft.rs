@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::change::Change;
+use super::change::{Change, Cursor};
 use super::disk::Disk;
+use super::doubt;
+use super::entry::Item;
 use super::links::Link;
 use super::record::MessageRecord;
 use super::{key, value};
@@ -55,7 +57,45 @@ impl<'a> Draft<'a> {
             Change::ForgetArrived { account, mailbox, uidvalidity, up_to } => {
                 self.forget_arrived(account, mailbox, *uidvalidity, *up_to)
             }
+            Change::DoubtBelow { account, mailbox, uidvalidity, uid } => {
+                self.put(key::doubt(account, mailbox)?, doubt::encode(*uidvalidity, *uid));
+                Ok(())
+            }
         }
+    }
+
+    /// Writes what another store held.
+    pub(super) fn restore(&mut self, item: &'a Item) -> Result<()> {
+        match item {
+            Item::Record(record) => self.record(record)?,
+            Item::Cursor { account, mailbox, uidvalidity, uid } => {
+                let cursor = Cursor { uidvalidity: *uidvalidity, uid: *uid };
+                self.put(key::cursor(account, mailbox)?, cursor.encode());
+            }
+            Item::State { account, step, key, value } => {
+                let key = key::state(account, step, key)?;
+                self.put_value(&key, Some(&value::versioned(value.as_bytes())))?;
+            }
+            Item::Link(link) => {
+                self.put_value(&key::link(&link.project, link.id)?, Some(&link.encode()?))?;
+            }
+            Item::Arrived { account, mailbox, uidvalidity, uid } => {
+                let key = key::arrived(account, mailbox, *uidvalidity, *uid)?;
+                self.put(key, value::versioned(&[]));
+            }
+            Item::Generation { number, digest } => self.generation(*number, digest),
+            Item::Ids { highest, pruned } => {
+                self.disk.skip_ids(*highest);
+                self.raise(&key::HIGHEST, *highest)?;
+                self.raise(&key::PRUNED, *pruned)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the store as one that may know less than was done.
+    pub(super) fn salvaged(&mut self) {
+        self.put(key::SALVAGED.to_vec(), value::versioned(&[]));
     }
 
     pub(super) fn generation(&mut self, number: u64, digest: &str) {
@@ -63,13 +103,14 @@ impl<'a> Draft<'a> {
         self.put(key::GENERATION.to_vec(), bytes);
     }
 
-    /// Removes a record with its indexes.
+    /// Removes a record with its indexes, for good.
     pub(super) fn forget(&mut self, id: u64) -> Result<()> {
         if let Some(old) = self.stored_record(id)? {
             self.remove_indexes(&old)?;
         }
         // Where the record is missing, an index that names it must not outlive this.
         self.remove([key::DONE.as_slice(), &id.to_be_bytes()].concat());
+        self.raise(&key::PRUNED, id)?;
         self.put_value(&key::record(id), None)
     }
 
@@ -86,7 +127,7 @@ impl<'a> Draft<'a> {
         self.put_value(&key::record(record.id), Some(&bytes))?;
         self.records.insert(record.id, record);
         self.disk.skip_ids(record.id);
-        self.raise_highest(record.id)
+        self.raise(&key::HIGHEST, record.id)
     }
 
     fn link(&mut self, project: &str, evidence: &str, id: u64) -> Result<()> {
@@ -123,13 +164,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn raise_highest(&mut self, id: u64) -> Result<()> {
-        let known = match self.writes.get(key::HIGHEST.as_slice()) {
+    /// Raises a number that never falls.
+    fn raise(&mut self, key: &[u8], to: u64) -> Result<()> {
+        let known = match self.writes.get(key) {
             Some(Some(bytes)) => Some(value::numbered(bytes)?.0),
-            _ => self.disk.number(&key::HIGHEST)?,
+            _ => self.disk.number(key)?,
         };
-        if known.is_none_or(|known| id > known) {
-            self.put(key::HIGHEST.to_vec(), value::number(id));
+        if known.is_none_or(|known| to > known) {
+            self.put(key.to_vec(), value::number(to));
         }
         Ok(())
     }

@@ -20,6 +20,11 @@ pub(super) const SEAL: [u8; 2] = *b"mx";
 pub(super) const HIGHEST: [u8; 2] = *b"mi";
 /// The newest generation: its number and digest.
 pub(super) const GENERATION: [u8; 2] = *b"mg";
+/// The highest record id that was pruned: a number. A record above it that is missing was lost.
+pub(super) const PRUNED: [u8; 2] = *b"mp";
+/// Present where the store was put together from a damaged or an older one: what it says of
+/// messages may be less than what was done.
+pub(super) const SALVAGED: [u8; 2] = *b"mz";
 /// Records: id, then the piece.
 pub(super) const RECORDS: [u8; 1] = *b"r";
 /// Index: held records.
@@ -78,6 +83,11 @@ pub(super) fn arrived(
     bytes.extend(uidvalidity.0.to_be_bytes());
     bytes.extend(uid.0.to_be_bytes());
     Ok(bytes)
+}
+
+/// Up to which UID the messages of a mailbox are in doubt.
+pub(super) fn doubt(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
+    named(b'z', &[account, mailbox.as_str()])
 }
 
 /// The index entries of a record.

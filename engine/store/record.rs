@@ -97,6 +97,18 @@ pub struct Hold {
     pub retry_at_ms: Option<i64>,
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Planned => "planned",
+            Self::Settled => "settled",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Void => "void",
+        })
+    }
+}
+
 impl MessageRecord {
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let what = || format!("write record #{} of message {}", self.id, self.key);

@@ -16,17 +16,25 @@ pub(super) fn share(key: &[u8], value: &[u8]) -> u64 {
     digest.finalize().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
+/// The seal of all entries, and how many bytes they have.
+pub(super) struct Sealed {
+    pub(super) seal: u64,
+    pub(super) bytes: u64,
+}
+
 /// The seal of all these entries, or the first error met.
 pub(super) fn over<K: AsRef<[u8]>, V: AsRef<[u8]>, E>(
     entries: impl Iterator<Item = Result<(K, V), E>>,
     left_out: &[&[u8]],
-) -> Result<u64, E> {
-    let mut seal = 0;
+) -> Result<Sealed, E> {
+    let mut sealed = Sealed { seal: 0, bytes: 0 };
     for entry in entries {
         let (key, value) = entry?;
-        if !left_out.contains(&key.as_ref()) {
-            seal ^= share(key.as_ref(), value.as_ref());
+        let (key, value) = (key.as_ref(), value.as_ref());
+        if !left_out.contains(&key) {
+            sealed.seal ^= share(key, value);
+            sealed.bytes += (key.len() + value.len()) as u64;
         }
     }
-    Ok(seal)
+    Ok(sealed)
 }

@@ -35,6 +35,11 @@ pub(super) fn versioned(body: &[u8]) -> Vec<u8> {
     [&[VERSION], body].concat()
 }
 
+/// Whether a newer mailmill wrote this value.
+pub(super) fn is_newer(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|version| *version > VERSION)
+}
+
 /// A value without its version.
 pub(super) fn body(bytes: &[u8], what: impl FnOnce() -> String) -> Result<&[u8]> {
     match bytes.split_first() {

@@ -1,9 +1,11 @@
-//! A second, tiny memory of how many commits were acknowledged, in a file `witness` beside sled's.
+//! A second, tiny memory of how many commits were acknowledged and which record ids were given, in a
+//! file `witness` beside the store.
 //!
 //! sled takes a database that was cut short for one that crashed, and opens it without a word with
 //! the older half of what it held. An engine on such a store would do things twice. The witness
 //! is written after each commit is durable and never ahead of it, so a store that knows of fewer
-//! commits than its witness has lost some.
+//! commits than its witness has lost some. It lies outside of the store's folder, so that a store that
+//! was removed or put back from a backup is noticed as well.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -14,6 +16,15 @@ use crate::error::{Context, Error, Result};
 #[derive(Debug)]
 pub(super) struct Witness {
     file: File,
+}
+
+/// What a witness knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    /// Commits that were acknowledged.
+    pub(super) commits: u64,
+    /// The highest record id that may have been committed; 0 where an early mailmill wrote it.
+    pub(super) highest: u64,
 }
 
 impl Witness {
@@ -29,45 +40,51 @@ impl Witness {
             .open(&path)
             .or_later(|| format!("open {}", path.display()))?;
         let witness = Self { file };
-        match witness.acknowledged() {
+        match number_at(&witness.file, 0) {
             Some(acknowledged) if acknowledged > committed => {
-                Err(lost(folder, acknowledged, committed))
+                let what = format!("open the store {}", folder.display());
+                Err(Error::permanent(what, lost(acknowledged, committed)).next(ADVICE))
             }
             _ => Ok(witness),
         }
     }
 
-    /// Notes that this many commits are durable. It is not synced itself: after a loss of power
-    /// an older number may stand there, which only makes the witness less strict.
-    pub(super) fn note(&self, acknowledged: u64) -> std::io::Result<()> {
-        let number = acknowledged.to_be_bytes();
-        let check = (!acknowledged).to_be_bytes();
-        self.file.write_all_at(&[number, check].concat(), 0)
+    /// What the witness of a data folder knows; nothing where it cannot be read.
+    pub(super) fn read(data: &Path) -> Acknowledged {
+        let Ok(file) = File::open(data.join("witness")) else { return Acknowledged::default() };
+        Acknowledged {
+            commits: number_at(&file, 0).unwrap_or(0),
+            highest: number_at(&file, 16).unwrap_or(0),
+        }
     }
 
-    /// `None` where nothing readable stands there: nothing is known then.
-    fn acknowledged(&self) -> Option<u64> {
-        let mut bytes = [0; 16];
-        self.file.read_exact_at(&mut bytes, 0).ok()?;
-        let (number, check) = bytes.split_first_chunk::<8>()?;
-        let number = u64::from_be_bytes(*number);
-        (check == (!number).to_be_bytes()).then_some(number)
+    /// Notes what is durable. It is not synced itself: after a loss of power older numbers may stand
+    /// there, which only makes the witness less strict.
+    pub(super) fn note(&self, known: Acknowledged) -> std::io::Result<()> {
+        let Acknowledged { commits, highest } = known;
+        let numbers = [commits, !commits, highest, !highest].map(u64::to_be_bytes);
+        self.file.write_all_at(&numbers.concat(), 0)
     }
 }
 
-fn lost(folder: &Path, acknowledged: u64, committed: u64) -> Error {
-    let why = format!(
+/// A number that is followed by its complement; `None` where nothing readable stands there.
+fn number_at(file: &File, offset: u64) -> Option<u64> {
+    let mut bytes = [0; 16];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    let (number, check) = bytes.split_first_chunk::<8>()?;
+    let number = u64::from_be_bytes(*number);
+    (check == (!number).to_be_bytes()).then_some(number)
+}
+
+/// Why a store with fewer commits than its witness is not used.
+pub(super) fn lost(acknowledged: u64, committed: u64) -> String {
+    format!(
         "it was cut short, emptied or replaced by an older copy: {acknowledged} commits were \
          acknowledged and only {committed} are there"
-    );
-    Error::permanent(format!("open the store {}", folder.display()), why).next(advice(folder))
+    )
 }
 
 /// What to do with a store that cannot be used.
-pub(super) fn advice(folder: &Path) -> String {
-    format!(
-        "restore the folder from a backup, or move it away (mv {0} {0}.broken) and start again: no \
-         mail is in it, but messages still in watched mailboxes will be looked at anew",
-        folder.display()
-    )
-}
+pub(super) const ADVICE: &str = "no mail is in it: `mailmill store check` says more, and \
+                                 `mailmill store repair` saves what can be read and does nothing \
+                                 twice";

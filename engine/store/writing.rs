@@ -1,5 +1,5 @@
-//! Writing in the background: what happens on a server is noted while the next command is under
-//! way there.
+//! Writing in the background: plans are written while the next messages are decided, marks while
+//! the next command is under way on the server.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -13,56 +13,40 @@ use crate::error::{Error, Result};
 /// without that, it writes them all the same.
 #[derive(Debug)]
 pub struct Writing {
-    jobs: Sender<Job>,
+    pen: Pen,
     task: JoinHandle<Result<()>>,
 }
 
-struct Job {
-    changes: Vec<Change>,
-    sync: Sync,
-    /// Told when all up to here is durable.
-    done: Option<oneshot::Sender<()>>,
-}
+/// Hands changes to a [`Writing`], from any thread. [`Writing::finish`] waits until all are dropped.
+#[derive(Debug, Clone)]
+pub struct Pen(Sender<Job>);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sync {
-    AtTheEnd,
-    Now,
+enum Job {
+    Write(Vec<Change>),
+    /// Write and sync at once.
+    WriteSoon(Vec<Change>),
+    /// Sync and tell.
+    Sync(oneshot::Sender<()>),
 }
 
 impl Writing {
     pub(super) fn begin(store: Store) -> Self {
         let (jobs, taken) = channel();
-        let task = tokio::task::spawn_blocking(move || write(&store, &taken));
-        Self { jobs, task }
+        let task = tokio::task::spawn_blocking(move || Writer::new(&store).run(&taken));
+        Self { pen: Pen(jobs), task }
     }
 
-    /// Hands changes over and does not wait. An error shows in [`Writing::finish`]; after one
-    /// nothing more is written.
-    pub fn put(&self, changes: Vec<Change>) {
-        self.hand_over(changes, Sync::AtTheEnd, None);
+    /// What hands changes over.
+    pub fn pen(&self) -> &Pen {
+        &self.pen
     }
 
-    /// As [`Writing::put`], but they are synced as soon as they are written.
-    pub fn put_soon(&self, changes: Vec<Change>) {
-        self.hand_over(changes, Sync::Now, None);
-    }
-
-    /// Waits until everything taken so far survives a loss of power.
+    /// Returns when everything taken so far survives a loss of power.
     ///
     /// # Errors
-    /// Nothing is written any more: [`Writing::finish`] tells why.
-    pub async fn durable(&self) -> Result<()> {
-        let (done, told) = oneshot::channel();
-        self.hand_over(Vec::new(), Sync::Now, Some(done));
-        told.await.map_err(|_| Error::temporary("write the store", "an earlier write failed"))
-    }
-
-    fn hand_over(&self, changes: Vec<Change>, sync: Sync, done: Option<oneshot::Sender<()>>) {
-        if !changes.is_empty() || done.is_some() {
-            // Who took them is gone only after an error.
-            let _ = self.jobs.send(Job { changes, sync, done });
-        }
+    /// Something was not written; [`Writing::finish`] says why.
+    pub async fn sync(&self) -> Result<()> {
+        self.pen.sync().await
     }
 
     /// Waits until everything taken survives a loss of power.
@@ -70,30 +54,96 @@ impl Writing {
     /// # Errors
     /// As [`Store::commit`].
     pub async fn finish(self) -> Result<()> {
-        drop(self.jobs);
+        drop(self.pen);
         self.task.await.map_err(|why| Error::temporary("write the store", why))?
     }
 }
 
-fn write(store: &Store, taken: &Receiver<Job>) -> Result<()> {
-    let mut unsynced = false;
-    while let Ok(Job { mut changes, mut sync, done }) = taken.recv() {
-        let mut waiting: Vec<_> = done.into_iter().collect();
-        for job in taken.try_iter() {
-            changes.extend(job.changes);
-            sync = if job.sync == Sync::Now { Sync::Now } else { sync };
-            waiting.extend(job.done);
-        }
-        store.put(&changes)?;
-        unsynced = true;
-        if sync == Sync::Now {
-            store.sync()?;
-            unsynced = false;
-        }
-        for done in waiting {
-            // Who waited may be gone.
-            let _ = done.send(());
+impl Pen {
+    /// Hands changes over and does not wait. An error shows in [`Writing::finish`]; after one
+    /// nothing more is written.
+    pub fn put(&self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.hand_over(Job::Write(changes));
         }
     }
-    if unsynced { store.sync() } else { Ok(()) }
+
+    /// As [`Pen::put`], but they are synced as soon as they are written.
+    pub fn put_soon(&self, changes: Vec<Change>) {
+        self.hand_over(Job::WriteSoon(changes));
+    }
+
+    /// As [`Writing::sync`].
+    ///
+    /// # Errors
+    /// As [`Writing::sync`].
+    pub async fn sync(&self) -> Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.hand_over(Job::Sync(tell));
+        told.await.map_err(|_| Error::temporary("write the store", "an earlier write failed"))
+    }
+
+    fn hand_over(&self, job: Job) {
+        // Who took them is gone only after an error.
+        let _ = self.0.send(job);
+    }
+}
+
+/// The task that writes.
+struct Writer<'s> {
+    store: &'s Store,
+    changes: Vec<Change>,
+    /// Whether something was written since the last sync.
+    unsynced: bool,
+    /// Whether somebody wants a sync, and who wants to be told of it.
+    wanted: bool,
+    tell: Vec<oneshot::Sender<()>>,
+}
+
+impl<'s> Writer<'s> {
+    fn new(store: &'s Store) -> Self {
+        Self { store, changes: Vec::new(), unsynced: false, wanted: false, tell: Vec::new() }
+    }
+
+    fn run(mut self, taken: &Receiver<Job>) -> Result<()> {
+        while let Ok(job) = taken.recv() {
+            self.take(job);
+            taken.try_iter().for_each(|job| self.take(job));
+            self.write()?;
+        }
+        self.wanted = true;
+        self.write()
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Write(changes) => self.changes.extend(changes),
+            Job::WriteSoon(changes) => {
+                self.changes.extend(changes);
+                self.wanted = true;
+            }
+            Job::Sync(tell) => {
+                self.tell.push(tell);
+                self.wanted = true;
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let changes = std::mem::take(&mut self.changes);
+        self.unsynced |= !changes.is_empty();
+        self.store.put(&changes)?;
+        if self.wanted && self.unsynced {
+            self.store.sync()?;
+            self.unsynced = false;
+        }
+        if self.wanted {
+            self.wanted = false;
+            // Whoever asked may have gone.
+            for tell in self.tell.drain(..) {
+                let _ = tell.send(());
+            }
+        }
+        Ok(())
+    }
 }

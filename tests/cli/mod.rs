@@ -3,6 +3,7 @@
 mod faults;
 mod held;
 mod log;
+mod store;
 mod trial;
 
 use std::process::Output;

@@ -22,8 +22,14 @@ fn load(guest: &Guest) -> Arc<dyn Step> {
 }
 
 fn load_with(guest: &Guest, limits: &Arc<Limits>) -> Arc<dyn Step> {
-    plugin::load("hostile", "plugins/hostile.wasm".as_ref(), &guest.build(), limits)
-        .unwrap_or_else(|fault| panic!("{fault}"))
+    plugin::load(
+        "hostile",
+        "plugins/hostile.wasm".as_ref(),
+        &guest.build(),
+        limits,
+        &plugin::Cache::none(),
+    )
+    .unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 fn decide(step: &Arc<dyn Step>, message: Message) -> Outcome {
@@ -89,7 +95,9 @@ fn an_endless_start_function_is_ended() {
     let items = "(func $start (loop $l br $l)) (start $start)";
     let limits = Arc::new(Limits { plugin_time: Duration::from_millis(50), ..Limits::default() });
     let bytes = Guest::default().with(items).build();
-    let fault = plugin::load("x", "x.wasm".as_ref(), &bytes, &limits).err().unwrap();
+    let fault = plugin::load("x", "x.wasm".as_ref(), &bytes, &limits, &plugin::Cache::none())
+        .err()
+        .unwrap();
     assert!(fault.what.ends_with("ran longer than 50ms"), "{fault}");
 }
 

@@ -115,7 +115,7 @@ fn a_damaged_store_is_an_error_or_whole_and_never_a_panic() {
             store.commit(&[write(long_record(id, length_of(id)))]).unwrap();
         }
     }
-    let size = fs::metadata(original.path().join("db")).unwrap().len();
+    let size = fs::metadata(original.path().join("store/db")).unwrap().len();
     let size = usize::try_from(size).unwrap();
     let certain: [(&str, Damage); 5] = [
         ("emptied", &|db| db.clear()),
@@ -127,7 +127,7 @@ fn a_damaged_store_is_an_error_or_whole_and_never_a_panic() {
     for (what, damage) in certain {
         let error = open_damaged(original.path(), damage).map(|_| ()).expect_err(what);
         assert_eq!(error.retry(), Retry::Never, "{what}: {error}");
-        assert!(error.to_string().contains("move it away"), "{what}: {error}");
+        assert!(error.to_string().contains("mailmill store repair"), "{what}: {error}");
     }
     let offsets = (0..16).map(|n| n * size / 16 + 1_000);
     for offset in offsets {
@@ -161,14 +161,14 @@ fn open_damaged(
 ) -> mailmill::error::Result<(tempfile::TempDir, Store)> {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(original, folder.path());
-    let mut db = fs::read(folder.path().join("db")).unwrap();
+    let mut db = fs::read(folder.path().join("store/db")).unwrap();
     damage(&mut db);
-    fs::write(folder.path().join("db"), db).unwrap();
+    fs::write(folder.path().join("store/db"), db).unwrap();
     let store = Store::open(folder.path())?;
     Ok((folder, store))
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(super) fn copy_folder(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
@@ -185,12 +185,7 @@ fn copy_folder(from: &Path, to: &Path) {
 fn a_store_that_lost_its_database_file_says_so() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).unwrap().commit(&[cursor_to(1)]).unwrap();
-    for entry in fs::read_dir(folder.path()).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name == "db" || name.starts_with("snap.") {
-            fs::remove_file(folder.path().join(name)).unwrap();
-        }
-    }
+    fs::remove_dir_all(folder.path().join("store")).unwrap();
     let text = Store::open(folder.path()).unwrap_err().to_string();
     assert!(text.contains("1 commits were acknowledged"), "{text}");
     // Looking at it again does not make it right.
@@ -215,7 +210,7 @@ fn an_older_copy_of_the_database_is_noticed() {
 fn a_snapshot_that_was_never_finished_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).unwrap().commit(&[cursor_to(5)]).unwrap();
-    fs::write(folder.path().join("snap.FFFFFFFFFFFFFFFF.generating"), b"half").unwrap();
+    fs::write(folder.path().join("store/snap.FFFFFFFFFFFFFFFF.generating"), b"half").unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.cursor("smartcity", &inbox()).unwrap(), Some(cursor(5)));
 }
@@ -225,7 +220,7 @@ fn a_snapshot_that_was_never_finished_does_no_harm() {
 fn settings_that_never_reached_the_disk_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(folder.path()).unwrap().commit(&[cursor_to(5)]).unwrap();
-    let conf = folder.path().join("conf");
+    let conf = folder.path().join("store/conf");
     let length = fs::metadata(&conf).unwrap().len();
     for zeros in [0, 4, usize::try_from(length).unwrap()] {
         fs::write(&conf, vec![0; zeros]).unwrap();

@@ -13,8 +13,13 @@ use mailmill::store::{
     Change, Cursor, Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State, Store,
 };
 
+mod conformance;
 mod crash;
+mod growth;
 mod held;
+mod place;
+mod repair;
+mod salvage;
 
 fn inbox() -> MailboxName {
     MailboxName::inbox()

@@ -20,7 +20,7 @@ use super::filter::{Filter, Wire};
 use super::frame::Limits;
 use super::random;
 use super::refusal::inert;
-use super::response::{Reply, Status};
+use super::response::{Code, Reply, Status};
 use super::session::{Lost, Session};
 use super::tls;
 
@@ -72,6 +72,7 @@ fn new_session(place: String, deadline: Duration, max_size: u64, wire: Box<dyn W
         exists: 0,
         uidnext: 0,
         news: false,
+        looked_up_to: None,
         idling: None,
         broken: None,
         refusal: None,
@@ -211,7 +212,12 @@ impl Session {
             Err(why) => return Err(self.lost("connect", Lost::Broken(why))),
         };
         match reply {
-            Reply::Status(said) if said.status == Status::Ok => Ok(()),
+            Reply::Status(said) if said.status == Status::Ok => {
+                if let Some(Code::Capabilities(told)) = said.code {
+                    self.capabilities = told;
+                }
+                Ok(())
+            }
             Reply::Status(said) if said.status == Status::Preauth => Err(preauth(what)),
             Reply::Status(said) => Err(self.lost("connect", Lost::Bye(said))),
             _ => Err(Error::temporary(what, "the server's first words are no IMAP greeting")),

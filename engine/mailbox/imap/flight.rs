@@ -17,7 +17,7 @@ use super::command::{Command, Piece};
 use super::fetch::named;
 use super::random;
 use super::response::{Code, Reply, Said, Status};
-use super::session::{Lost, Session};
+use super::session::{Lost, Session, not_sent};
 use super::set::{NamedSet, named_sets};
 
 /// Commands under way.
@@ -178,10 +178,8 @@ impl Session {
         loop {
             match self.next(&mut pace).await? {
                 Reply::Done { tag, said } => {
-                    let Some(at) = flying.iter().position(|flight| flight.tag == tag) else {
-                        let why = "the server answered a command that was not sent";
-                        return Err(why.to_owned().into());
-                    };
+                    let at = flying.iter().position(|flight| flight.tag == tag);
+                    let at = at.ok_or_else(not_sent)?;
                     reach_command(Point::Answered, flying[at].verb);
                     return Ok((flying.remove(at), said));
                 }

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 
 use super::command::Command;
 use super::name;
-use super::response::Reply;
-use super::session::{LOG_IN, Session};
+use super::response::{Code, Reply};
+use super::session::{Answer, LOG_IN, Session};
 
 impl Session {
     /// AUTHENTICATE PLAIN where it is announced, else LOGIN unless the server forbids it.
@@ -20,12 +20,13 @@ impl Session {
             let why = "a user name or password cannot hold a NUL character";
             return Err(Error::permanent(self.at(LOG_IN), why));
         }
-        self.learn_capabilities().await?;
+        if self.capabilities.is_empty() {
+            self.learn_capabilities().await?;
+        }
         let blob = Zeroizing::new(STANDARD.encode(format!("\0{user}\0{password}")));
         self.secrets = secrets(password, &blob);
         let answered = if self.has("AUTH=PLAIN") {
-            let line = Zeroizing::new(blob.as_bytes().to_vec());
-            self.run(LOG_IN, Command::new("AUTHENTICATE PLAIN").response(line)).await
+            self.run(LOG_IN, self.authenticate(&blob)).await
         } else if self.has("LOGINDISABLED") {
             let why = "the server takes no password here (LOGINDISABLED, no AUTH=PLAIN)";
             Err(Error::permanent(self.at(LOG_IN), why))
@@ -34,7 +35,7 @@ impl Session {
             self.run(LOG_IN, login.string(password.as_bytes())).await
         };
         let learned = match answered {
-            Ok(_) => self.learn_capabilities().await,
+            Ok(answer) => self.learn_new_capabilities(&answer).await,
             Err(error) => Err(error),
         };
         // Not before the answer after the login: a server may repeat there what it was sent.
@@ -42,8 +43,31 @@ impl Session {
         learned
     }
 
+    /// With SASL-IR (RFC 4959) the password goes with the command, else after the server's go-ahead.
+    fn authenticate(&self, blob: &Zeroizing<String>) -> Command<'static> {
+        let command = Command::new("AUTHENTICATE PLAIN");
+        match self.has("SASL-IR") {
+            true => command.words(blob),
+            false => command.response(Zeroizing::new(blob.as_bytes().to_vec())),
+        }
+    }
+
     /// Servers announce more after the login (Exchange: MOVE), and what they announced before may
-    /// come from somebody in between.
+    /// come from somebody in between. Many do so with the answer to the login.
+    async fn learn_new_capabilities(&mut self, answer: &Answer) -> Result<()> {
+        let told = answer.codes().find_map(|code| match code {
+            Code::Capabilities(told) if !told.is_empty() => Some(told.clone()),
+            _ => None,
+        });
+        match told {
+            Some(told) => {
+                self.capabilities = told;
+                Ok(())
+            }
+            None => self.learn_capabilities().await,
+        }
+    }
+
     async fn learn_capabilities(&mut self) -> Result<()> {
         self.capabilities.clear();
         let what = "ask for the server's capabilities";

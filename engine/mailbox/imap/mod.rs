@@ -29,6 +29,7 @@ mod select;
 mod session;
 mod set;
 mod tls;
+mod together;
 mod watch;
 
 use std::fmt;

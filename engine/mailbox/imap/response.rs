@@ -81,6 +81,7 @@ pub(super) enum Code {
         from: Vec<UidRange>,
         to: Vec<UidRange>,
     },
+    Capabilities(BTreeSet<String>),
     /// Any other: its name in capitals.
     Named(String),
 }
@@ -245,6 +246,9 @@ impl Code {
             }
             ResponseCode::CopyUid(uidvalidity, from, to) => {
                 Self::CopyUid { uidvalidity: *uidvalidity, from: ranges(from), to: ranges(to) }
+            }
+            ResponseCode::Capabilities(list) => {
+                Self::Capabilities(list.iter().map(capability).collect())
             }
             ResponseCode::Alert => Self::Named("ALERT".into()),
             ResponseCode::TryCreate => Self::Named("TRYCREATE".into()),

@@ -27,7 +27,11 @@ impl Session {
     /// not need many commands.
     pub(super) async fn uids_above(&mut self, uid: Uid, limit: usize) -> Result<Vec<Uid>> {
         let what = self.here(&format!("look for messages above UID {uid}"))?;
+        if !self.news && self.looked_up_to.is_some_and(|seen| seen <= uid) {
+            return Ok(Vec::new());
+        }
         self.news = false;
+        self.looked_up_to = None;
         if self.exists == 0 {
             self.run(&what, Command::new("NOOP")).await?;
         }
@@ -40,6 +44,9 @@ impl Session {
             span = self.next_span(span, hits.len());
             found.extend(hits);
             next = last.and_then(|last| last.checked_add(1));
+        }
+        if next.is_none() && found.len() <= limit {
+            self.looked_up_to = Some(found.last().map_or(uid, |last| Uid(*last)));
         }
         Ok(found.into_iter().take(limit).map(Uid).collect())
     }

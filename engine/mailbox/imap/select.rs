@@ -19,6 +19,7 @@ impl Session {
         // A refused SELECT leaves no mailbox selected (RFC 9051 section 6.3.2).
         self.selected = None;
         self.exists = 0;
+        self.looked_up_to = None;
         let answer = self.run(&what, Command::new("SELECT").string(wire.as_bytes())).await?;
         self.selected = Some(mailbox.clone());
         self.news = false;
@@ -71,10 +72,8 @@ impl Session {
     pub(super) async fn list_below(&mut self, root: &MailboxName) -> Result<Listed> {
         let what = format!("list the mailboxes below {root}");
         let wire = self.wire_name(&what, root)?;
-        let mut listed = self.list(&what, &wire).await?;
-        if let Some(delimiter) = self.delimiter {
-            listed.extend(self.list(&what, &format!("{wire}{delimiter}*")).await?);
-        }
+        let below = self.delimiter.map(|delimiter| format!("{wire}{delimiter}*"));
+        let listed = self.list_all(&what, &[Some(wire), below]).await?;
         let mut mailboxes = BTreeSet::new();
         let mut unnamed = BTreeSet::new();
         for entry in listed.iter().filter(|entry| entry.selectable) {
@@ -143,14 +142,24 @@ impl Session {
     }
 
     async fn list(&mut self, what: &str, pattern: &str) -> Result<Vec<Entry>> {
-        let command = Command::new("LIST \"\"").string(pattern.as_bytes());
-        let answer = self.run(what, command).await?;
+        self.list_all(what, &[Some(pattern.to_owned())]).await
+    }
+
+    /// What fits any of these patterns.
+    async fn list_all(&mut self, what: &str, patterns: &[Option<String>]) -> Result<Vec<Entry>> {
+        let patterns = patterns.iter().flatten();
+        let commands = patterns.map(|pattern| list_command(pattern)).collect();
+        let answer = self.run_together(what, commands).await?;
         let listed = answer.replies.into_iter().filter_map(|reply| match reply {
             Reply::List(entry) => Some(entry),
             _ => None,
         });
         Ok(listed.collect())
     }
+}
+
+fn list_command(pattern: &str) -> Command<'_> {
+    Command::new("LIST \"\"").string(pattern.as_bytes())
 }
 
 /// PERMANENTFLAGS; where it is missing all flags of the mailbox are permanent (RFC 9051 section

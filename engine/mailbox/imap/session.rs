@@ -15,7 +15,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach_command};
-use crate::mail::MailboxName;
+use crate::mail::{MailboxName, Uid};
 
 use super::command::{Command, LiteralMode, Piece};
 use super::filter::Filter;
@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub(super) uidnext: u32,
     /// Messages have come since the mailbox was last looked through.
     pub(super) news: bool,
+    /// When it was last looked through to its end, there was nothing above this UID.
+    pub(super) looked_up_to: Option<Uid>,
     /// An IDLE that is not ended: a wait was dropped.
     pub(super) idling: Option<Idling>,
     /// Why the connection is unusable.
@@ -53,20 +55,38 @@ pub(super) struct Session {
     pub(super) secrets: Vec<Zeroizing<String>>,
 }
 
-/// A command's answer.
+/// A command's answer, or that of several.
+#[derive(Default)]
 pub(super) struct Answer {
     pub(super) replies: Vec<Reply>,
-    pub(super) done: Said,
+    /// The tagged OK.
+    pub(super) done: Option<Said>,
 }
 
 impl Answer {
+    /// # Errors
+    /// There are too many.
+    pub(super) fn keep(&mut self, reply: Reply) -> Result<(), String> {
+        self.replies.push(reply);
+        match self.replies.len() > MOST_REPLIES {
+            true => Err(format!("more than {MOST_REPLIES} responses to one command")),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds the replies of another answer.
+    pub(super) fn join(&mut self, other: Self) {
+        self.replies.extend(other.replies);
+        self.done = other.done;
+    }
+
     /// The codes of all OK statuses, the tagged one last.
     pub(super) fn codes(&self) -> impl Iterator<Item = &Code> {
         let untagged = self.replies.iter().filter_map(|reply| match reply {
             Reply::Status(said) if said.status == Status::Ok => said.code.as_ref(),
             _ => None,
         });
-        untagged.chain(self.done.code.as_ref())
+        untagged.chain(self.done.as_ref().and_then(|done| done.code.as_ref()))
     }
 }
 
@@ -92,17 +112,10 @@ impl Session {
     /// # Errors
     /// NO and BAD by their kind; BYE, end of connection, I/O, deadline as temporary.
     pub(super) async fn run(&mut self, what: &str, command: Command<'_>) -> Result<Answer> {
-        let mut replies = Vec::new();
-        let done = self
-            .run_each(what, command, &mut |reply| {
-                replies.push(reply);
-                match replies.len() > MOST_REPLIES {
-                    true => Err(format!("more than {MOST_REPLIES} responses to one command")),
-                    false => Ok(()),
-                }
-            })
-            .await?;
-        Ok(Answer { replies, done })
+        let mut answer = Answer::default();
+        let done = self.run_each(what, command, &mut |reply| answer.keep(reply)).await?;
+        answer.done = Some(done);
+        Ok(answer)
     }
 
     /// Runs a command and hands each untagged reply on as it comes.
@@ -336,9 +349,10 @@ impl Session {
 pub(super) const LOG_IN: &str = "log in";
 
 /// Tags are random: an answer to another one was made up before the command was sent.
+pub(super) fn not_sent() -> Lost {
+    Lost::Broken("the server answered a command that was not sent".into())
+}
+
 fn own(tag: &str, of: &str, said: Said) -> Result<Said, Lost> {
-    if tag == of {
-        return Ok(said);
-    }
-    Err(Lost::Broken("the server answered a command that was not sent".into()))
+    if tag == of { Ok(said) } else { Err(not_sent()) }
 }

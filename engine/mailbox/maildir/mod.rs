@@ -21,6 +21,7 @@ use crate::mailbox::{
     Woke,
 };
 
+mod alike;
 mod content;
 mod delivery;
 mod entry;
@@ -30,6 +31,7 @@ mod target;
 mod transfer;
 mod uidlist;
 
+pub use alike::count_alike;
 pub use delivery::{Attempt, Delivered, deliver};
 
 use index::Index;

@@ -8,6 +8,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::bindings::{Step, StepPre};
+use super::cache::Cache;
 use super::engine::PluginEngine;
 use super::host::Host;
 use super::trap::{Failure, chain, inert};
@@ -44,9 +45,10 @@ pub(super) fn component(
     file: &Path,
     bytes: &[u8],
     limits: &Limits,
+    cache: &Cache,
 ) -> Result<StepPre<Host>, Fault> {
     form(file, bytes, limits.plugin_file)?;
-    let component = Component::new(engine.wasmtime(), bytes).map_err(|why| damaged(file, &why))?;
+    let component = cache.component(engine.wasmtime(), bytes).map_err(|why| damaged(file, &why))?;
     imports(engine, file, &component)?;
     exports(engine, file, &component)?;
     link(engine, &component).map_err(|why| misfit(file, &chain(&why)))

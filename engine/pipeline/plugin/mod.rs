@@ -14,6 +14,7 @@ use wasmtime::Store;
 use wasmtime::component::Resource;
 
 use self::bindings::StepPre;
+pub use self::cache::Cache;
 use self::check::Description;
 use self::engine::PluginEngine;
 use self::host::{Host, Mail};
@@ -25,6 +26,7 @@ use super::step::{Step, StepError};
 use crate::fault::Fault;
 
 mod bindings;
+mod cache;
 mod caps;
 mod check;
 mod engine;
@@ -35,7 +37,8 @@ mod weigh;
 /// Bytes of a plugin's error text that are kept.
 const ERROR_TEXT: usize = 1024;
 
-/// Compiles and checks a plugin. `file` is what faults name; `bytes` is its content.
+/// Compiles and checks a plugin. `file` is what faults name; `bytes` is its content;
+/// `cache` keeps what was compiled.
 ///
 /// The plugin runs once, to describe itself, under the same limits as for a message. Compiling takes
 /// up to seconds for a large plugin and uses all cores: not for a thread that must answer soon.
@@ -48,8 +51,9 @@ pub fn load(
     file: &Path,
     bytes: &[u8],
     limits: &Arc<Limits>,
+    cache: &Cache,
 ) -> Result<Arc<dyn Step>, Fault> {
-    let plugin = catch_unwind(AssertUnwindSafe(|| Plugin::open(name, file, bytes, limits)))
+    let plugin = catch_unwind(AssertUnwindSafe(|| Plugin::open(name, file, bytes, limits, cache)))
         .unwrap_or_else(|_| Err(Fault::whole(file, "the plugin made the WASM engine panic")))?;
     Ok(Arc::new(plugin))
 }
@@ -64,10 +68,16 @@ struct Plugin {
 }
 
 impl Plugin {
-    fn open(name: &str, file: &Path, bytes: &[u8], limits: &Arc<Limits>) -> Result<Self, Fault> {
+    fn open(
+        name: &str,
+        file: &Path,
+        bytes: &[u8],
+        limits: &Arc<Limits>,
+        cache: &Cache,
+    ) -> Result<Self, Fault> {
         let fault = |what: &str| Fault::whole(file, what);
         let engine = PluginEngine::shared().map_err(fault)?;
-        let pre = check::component(engine, file, bytes, limits)?;
+        let pre = check::component(engine, file, bytes, limits, cache)?;
         let code = Code { engine, pre, limits: limits.clone() };
         let said = code.describe().map_err(|failure| check::undescribed(file, &failure))?;
         let description = check::description(file, &said)?;
