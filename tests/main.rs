@@ -10,6 +10,7 @@
 
 mod support;
 
+mod benchmark;
 mod cli;
 mod config_faults;
 mod crash;

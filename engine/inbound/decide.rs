@@ -18,6 +18,9 @@ use crate::store::{Change, MessageRecord, Pen, State, Store, StoreMemory};
 /// How long a worker stays with one account before others have their turn.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// Changes that are handed over to be written at once, about.
+const TOGETHER: usize = 100;
+
 /// Why messages are decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -90,6 +93,7 @@ impl Line {
         if items.is_empty() {
             return Ok(Decided::default());
         }
+        desk.pen.has_room().await;
         let (line, desk) = (self.clone(), desk.clone());
         self.workers.run(move || Slice::new(&line, &desk).run(items)).await?
     }
@@ -143,10 +147,14 @@ impl<'l> Slice<'l> {
                 items.push_front(item);
                 break;
             }
+            if self.changes.len() >= TOGETHER {
+                self.hand_over()?;
+            }
         }
+        self.hand_over()?;
         self.foresee(&mut items);
         self.decided.rest = items;
-        self.write()
+        Ok(self.decided)
     }
 
     /// Decides one message; `false` where it waits for its body.
@@ -166,9 +174,11 @@ impl<'l> Slice<'l> {
         self.line.appetite.note(if read { Body::Read } else { Body::Unread });
         let (record, bytes) = self.line.record(known, item, decision, again)?;
         self.decided.plan_bytes += bytes;
+        self.changes.push(Change::Record(Box::new(record.clone())));
         if record.state != State::Held {
             self.changes.extend(record::states(&self.line.name, &record.decision));
         }
+        self.changes.extend(record::links(&record));
         self.decided.records.push(record);
         Ok(true)
     }
@@ -209,19 +219,14 @@ impl<'l> Slice<'l> {
         }
     }
 
-    /// Hands the plans over to be written.
-    fn write(mut self) -> Result<Decided> {
+    /// Hands the plans over to be written, each with what its steps remember and link.
+    fn hand_over(&mut self) -> Result<()> {
         // A store that could not be read is no memory that was empty: nothing was decided.
         if let Some(trouble) = self.desk.memory.store.trouble() {
             return Err(trouble);
         }
-        let records = &self.decided.records;
-        let mut changes: Vec<Change> =
-            records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect();
-        changes.append(&mut self.changes);
-        changes.extend(records.iter().flat_map(record::links));
-        self.desk.pen.put(changes);
-        Ok(self.decided)
+        self.desk.pen.put(std::mem::take(&mut self.changes));
+        Ok(())
     }
 }
 

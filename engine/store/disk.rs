@@ -10,7 +10,7 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::carve::is_foreign;
@@ -39,7 +39,9 @@ pub(super) struct Disk {
     tree: sled::Db,
     data: File,
     witness: Witness,
-    /// Held for reading by whoever reads more than one key, for writing by who applies a batch.
+    /// Held by who makes a batch, from its first read until it is applied.
+    writers: Mutex<()>,
+    /// Held for reading by whoever reads more than one key, for writing while a batch is applied.
     whole: RwLock<()>,
     /// The last batch that was applied.
     applied: AtomicU64,
@@ -104,6 +106,7 @@ impl Disk {
             data: file,
             witness,
             live: seal.bytes,
+            writers: Mutex::new(()),
             whole: RwLock::new(()),
             applied: AtomicU64::new(applied),
             seal: AtomicU64::new(seal.seal),
@@ -158,19 +161,23 @@ impl Disk {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// While this is held, nobody else reads or applies a batch.
-    pub(super) fn writing(&self) -> Result<RwLockWriteGuard<'_, ()>> {
-        let alone = self.whole.write().unwrap_or_else(PoisonError::into_inner);
+    /// While this is held, nobody else makes a batch.
+    pub(super) fn writing(&self) -> Result<MutexGuard<'_, ()>> {
+        let alone = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.broken.load(Ordering::Acquire) { Err(broken()) } else { Ok(alone) }
     }
 
     /// Applies a batch under [`Disk::writing`] and gives its number in sequence.
-    pub(super) fn apply(&self, writes: Writes) -> Result<u64> {
+    pub(super) fn apply(&self, Writes { entries, held }: Writes) -> Result<u64> {
         let sequence = self.applied.load(Ordering::Acquire) + 1;
         let mut seal = self.seal.load(Ordering::Acquire);
         let mut batch = sled::Batch::default();
-        for (key, value) in writes {
-            seal ^= self.get(&key)?.map_or(0, |old| seal::share(&key, &old));
+        for (key, value) in entries {
+            let old = held.get(&key).map_or_else(|| self.get(&key), |held| Ok(held.clone()))?;
+            if old == value {
+                continue;
+            }
+            seal ^= old.map_or(0, |old| seal::share(&key, &old));
             seal ^= value.as_ref().map_or(0, |new| seal::share(&key, new));
             match value {
                 Some(value) => batch.insert(key, value),
@@ -180,6 +187,7 @@ impl Disk {
         batch.insert(&key::SEQUENCE, value::number(sequence));
         batch.insert(&key::SEAL, value::number(seal));
         reach(Point::StoreUnapplied);
+        let _alone = self.whole.write().unwrap_or_else(PoisonError::into_inner);
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
         self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
@@ -361,7 +369,7 @@ pub(super) fn open_sled(folder: &Path, data: &Path) -> Result<sled::Db> {
     let config = sled::Config::new()
         .path(folder)
         .mode(sled::Mode::HighThroughput)
-        .cache_capacity(64 << 20)
+        .cache_capacity(16 << 20)
         .flush_every_ms(Some(500));
     let started = Instant::now();
     loop {

@@ -8,13 +8,19 @@ use super::disk::Disk;
 use super::doubt;
 use super::entry::Item;
 use super::links::Link;
-use super::record::MessageRecord;
+use super::record::{Indexed, MessageRecord};
 use super::{key, value};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid, UidValidity};
 
-/// Keys with their new values; `None` removes.
-pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// What a batch writes.
+#[derive(Default)]
+pub(super) struct Writes {
+    /// Keys with their new values; `None` removes.
+    pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What the store holds under some of them, as it was read for the draft.
+    pub(super) held: HashMap<Vec<u8>, Option<Vec<u8>>>,
+}
 
 /// The most notes that one [`Change::ForgetArrived`] removes.
 const MAX_FORGOTTEN: usize = 10_000;
@@ -29,7 +35,7 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// A draft over the store as it is; the caller holds [`Disk::writing`].
     pub(super) fn new(disk: &'a Disk) -> Self {
-        Self { disk, writes: Writes::new(), records: HashMap::new() }
+        Self { disk, writes: Writes::default(), records: HashMap::new() }
     }
 
     pub(super) fn into_batch(self) -> Writes {
@@ -105,8 +111,8 @@ impl<'a> Draft<'a> {
 
     /// Removes a record with its indexes, for good.
     pub(super) fn forget(&mut self, id: u64) -> Result<()> {
-        if let Some(old) = self.stored_record(id)? {
-            self.remove_indexes(&old)?;
+        for key in self.stored_indexes(id)?.unwrap_or_default() {
+            self.remove(key);
         }
         // Where the record is missing, an index that names it must not outlive this.
         self.remove([key::DONE.as_slice(), &id.to_be_bytes()].concat());
@@ -116,12 +122,20 @@ impl<'a> Draft<'a> {
 
     fn record(&mut self, record: &'a MessageRecord) -> Result<()> {
         let bytes = record.encode()?;
-        if let Some(earlier) = self.records.get(&record.id).copied() {
-            self.remove_indexes(earlier)?;
-        } else if let Some(old) = self.stored_record(record.id)? {
-            self.remove_indexes(&old)?;
+        let before = match self.records.get(&record.id) {
+            Some(earlier) => Some(key::indexes(&Indexed::of(earlier))?),
+            None => self.stored_indexes(record.id)?,
+        };
+        let indexes = key::indexes(&Indexed::of(record))?;
+        if before.is_none() {
+            // An id is never given twice, so nothing of it is there.
+            self.writes.held.extend(indexes.iter().map(|key| (key.clone(), None)));
         }
-        for key in key::indexes(record)? {
+        let before = before.unwrap_or_default();
+        for key in before.iter().filter(|key| !indexes.contains(key)) {
+            self.remove(key.clone());
+        }
+        for key in indexes.into_iter().filter(|key| !before.contains(key)) {
             self.put(key, value::versioned(&[]));
         }
         self.put_value(&key::record(record.id), Some(&bytes))?;
@@ -157,7 +171,7 @@ impl<'a> Draft<'a> {
             self.remove(key);
         }
         let in_this_batch: Vec<_> =
-            self.writes.range(from..=to).map(|(key, _)| key.clone()).collect();
+            self.writes.entries.range(from..=to).map(|(key, _)| key.clone()).collect();
         for key in in_this_batch {
             self.remove(key);
         }
@@ -166,7 +180,7 @@ impl<'a> Draft<'a> {
 
     /// Raises a number that never falls.
     fn raise(&mut self, key: &[u8], to: u64) -> Result<()> {
-        let known = match self.writes.get(key) {
+        let known = match self.writes.entries.get(key) {
             Some(Some(bytes)) => Some(value::numbered(bytes)?.0),
             _ => self.disk.number(key)?,
         };
@@ -181,20 +195,24 @@ impl<'a> Draft<'a> {
         bytes.map(|bytes| MessageRecord::decode(id, &bytes)).transpose()
     }
 
-    fn remove_indexes(&mut self, record: &MessageRecord) -> Result<()> {
-        for key in key::indexes(record)? {
-            self.remove(key);
-        }
-        Ok(())
+    /// The index entries of a record in the store.
+    fn stored_indexes(&mut self, id: u64) -> Result<Option<Vec<Vec<u8>>>> {
+        let key = key::record(id);
+        let first = value::piece_key(&key, 0);
+        let Some(bytes) = self.disk.value(&key)? else {
+            self.writes.held.insert(first, None);
+            return Ok(None);
+        };
+        key::indexes(&Indexed::decode(id, &bytes)?).map(Some)
     }
 
     /// Writes a long value in pieces and removes what is left of a longer one; `None` removes all.
     fn put_value(&mut self, key: &[u8], bytes: Option<&[u8]>) -> Result<()> {
         let pieces = bytes.map(value::pieces).transpose()?.unwrap_or_default();
         let first = value::piece_key(key, 0);
-        let old = match self.writes.get(&first) {
+        let old = match self.writes.entries.get(&first) {
             Some(written) => written.clone(),
-            None => self.disk.get(&first)?,
+            None => self.held(&first)?,
         };
         let old = old.and_then(|old| old.first().copied()).unwrap_or(0);
         // At most 255 pieces: `value::pieces` refuses more.
@@ -209,11 +227,21 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// What the store holds under a key, read once.
+    fn held(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(held) = self.writes.held.get(key) {
+            return Ok(held.clone());
+        }
+        let held = self.disk.get(key)?;
+        self.writes.held.insert(key.to_vec(), held.clone());
+        Ok(held)
+    }
+
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
+        self.writes.entries.insert(key, Some(value));
     }
 
     fn remove(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+        self.writes.entries.insert(key, None);
     }
 }

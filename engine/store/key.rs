@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::record::{MessageRecord, State};
+use super::record::{Indexed, State};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 
@@ -91,7 +91,7 @@ pub(super) fn doubt(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
 }
 
 /// The index entries of a record.
-pub(super) fn indexes(record: &MessageRecord) -> Result<Vec<Vec<u8>>> {
+pub(super) fn indexes(record: &Indexed) -> Result<Vec<Vec<u8>>> {
     let state = match record.state {
         State::Planned => planned_of(&record.key.account)?,
         State::Held => HELD.to_vec(),

@@ -8,10 +8,21 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 
+/// A process that is just being started by its last holder holds the lock, too, until it runs.
+const STARTING: Duration = Duration::from_millis(300);
+
 /// The hold on a store's folder. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Lets go at once: a child process that was just started has a copy of the file until it runs
+    /// its own program, and closing ours would not end its hold.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -27,7 +38,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .or_later(what)?;
-        let until = Instant::now() + patience;
+        let until = Instant::now() + patience.max(STARTING);
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -40,7 +51,7 @@ impl Lock {
         }
         file.set_len(0).or_later(what)?;
         writeln!(file, "{}", std::process::id()).or_later(what)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

@@ -37,8 +37,20 @@
 //! - What mailmill itself moves or appends to a mailbox it also watches is noted by
 //!   [`Change::Arrived`] in the commit that marks the action, and not processed again.
 //!
+//! # When it is damaged
+//!
 //! The store is an index, not the mail: messages live on servers and in files. Losing it costs
-//! marks, links and memory, never mail. This folder alone knows sled.
+//! marks, links and memory, never mail. But an engine that has forgotten what it did does it twice.
+//! So a store that is cut short, flipped, older than what was acknowledged or foreign is refused:
+//!
+//! - the *witness* (a file beside it) knows how many commits were acknowledged,
+//! - the *seal* (a number in each commit) covers every key and value,
+//! - [`check`] says more: it also holds records and indexes against each other.
+//!
+//! [`repair`] makes a new store of what can be read, and [`import`] one of an [`export`]. Both mark it
+//! as salvaged: what is in a mailbox when it is selected first is in doubt ([`Doubtful`]), and
+//! performed as after a crash: looked up first. The table in `place.rs` says how a new store takes the place of an
+//! old one, at any moment of which a crash may come. This folder alone knows sled.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -109,6 +109,26 @@ impl std::fmt::Display for State {
     }
 }
 
+/// What of a record stands in the indexes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Indexed {
+    pub(super) id: u64,
+    pub(super) key: MessageKey,
+    pub(super) message_id: Option<String>,
+    pub(super) state: State,
+}
+
+impl Indexed {
+    pub(super) fn of(record: &MessageRecord) -> Self {
+        let MessageRecord { id, key, message_id, state, .. } = record;
+        Self { id: *id, key: key.clone(), message_id: message_id.clone(), state: *state }
+    }
+
+    pub(super) fn decode(id: u64, bytes: &[u8]) -> Result<Self> {
+        value::json(bytes, || format!("read record #{id}"))
+    }
+}
+
 impl MessageRecord {
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let what = || format!("write record #{} of message {}", self.id, self.key);

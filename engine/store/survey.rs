@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::{UNSEALED, UNSEALED_WHY};
 use super::entry::{self, Item, Key};
 use super::fence::fenced;
+use super::record::Indexed;
 use super::walk::{Lost, Walk};
 use super::witness::{self, Acknowledged};
 use super::{key, seal, value};
@@ -130,7 +131,7 @@ impl Look<'_> {
             match item {
                 Item::Record(record) => {
                     *survey.records.entry(record.state.to_string()).or_default() += 1;
-                    for key in key::indexes(&record)? {
+                    for key in key::indexes(&Indexed::of(&record))? {
                         *expected += 1;
                         if !there(&key) {
                             wrong.say(format!("record #{} is missing in an index", record.id));

@@ -1,13 +1,21 @@
 //! Writing in the background: plans are written while the next messages are decided, marks while
 //! the next command is under way on the server.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Change, Store};
 use crate::error::{Error, Result};
+
+/// Changes that are written as one batch, about: who reads the store waits for a batch.
+const TOGETHER: usize = 200;
+
+/// Changes that may wait to be written before [`Pen::has_room`] waits for some of them.
+const MOST_WAITING: usize = 2_000;
 
 /// Takes changes in their order. All of them are durable when [`Writing::finish`] returns; dropped
 /// without that, it writes them all the same.
@@ -19,7 +27,19 @@ pub struct Writing {
 
 /// Hands changes to a [`Writing`], from any thread. [`Writing::finish`] waits until all are dropped.
 #[derive(Debug, Clone)]
-pub struct Pen(Sender<Job>);
+pub struct Pen {
+    jobs: Sender<Job>,
+    backlog: Arc<Backlog>,
+}
+
+/// Changes that were handed over and are not yet written.
+#[derive(Debug, Default)]
+struct Backlog {
+    changes: AtomicUsize,
+    /// Some were written, or no more will be.
+    shrank: Notify,
+    ended: AtomicBool,
+}
 
 enum Job {
     Write(Vec<Change>),
@@ -29,11 +49,23 @@ enum Job {
     Sync(oneshot::Sender<()>),
 }
 
+impl Job {
+    /// How many changes it holds.
+    fn size(&self) -> usize {
+        match self {
+            Self::Write(changes) | Self::WriteSoon(changes) => changes.len(),
+            Self::Sync(_) => 0,
+        }
+    }
+}
+
 impl Writing {
     pub(super) fn begin(store: Store) -> Self {
         let (jobs, taken) = channel();
-        let task = tokio::task::spawn_blocking(move || Writer::new(&store).run(&taken));
-        Self { pen: Pen(jobs), task }
+        let backlog = Arc::<Backlog>::default();
+        let pen = Pen { jobs, backlog: backlog.clone() };
+        let task = tokio::task::spawn_blocking(move || Writer::new(&store, &backlog).run(&taken));
+        Self { pen, task }
     }
 
     /// What hands changes over.
@@ -83,15 +115,29 @@ impl Pen {
         told.await.map_err(|_| Error::temporary("write the store", "an earlier write failed"))
     }
 
+    /// Returns when not too much waits to be written.
+    pub async fn has_room(&self) {
+        loop {
+            let shrank = self.backlog.shrank.notified();
+            let waiting = self.backlog.changes.load(Ordering::Acquire);
+            if waiting < MOST_WAITING || self.backlog.ended.load(Ordering::Acquire) {
+                return;
+            }
+            shrank.await;
+        }
+    }
+
     fn hand_over(&self, job: Job) {
+        self.backlog.changes.fetch_add(job.size(), Ordering::AcqRel);
         // Who took them is gone only after an error.
-        let _ = self.0.send(job);
+        let _ = self.jobs.send(job);
     }
 }
 
 /// The task that writes.
 struct Writer<'s> {
     store: &'s Store,
+    backlog: &'s Backlog,
     changes: Vec<Change>,
     /// Whether something was written since the last sync.
     unsynced: bool,
@@ -101,14 +147,25 @@ struct Writer<'s> {
 }
 
 impl<'s> Writer<'s> {
-    fn new(store: &'s Store) -> Self {
-        Self { store, changes: Vec::new(), unsynced: false, wanted: false, tell: Vec::new() }
+    fn new(store: &'s Store, backlog: &'s Backlog) -> Self {
+        Self {
+            store,
+            backlog,
+            changes: Vec::new(),
+            unsynced: false,
+            wanted: false,
+            tell: Vec::new(),
+        }
     }
 
     fn run(mut self, taken: &Receiver<Job>) -> Result<()> {
         while let Ok(job) = taken.recv() {
             self.take(job);
-            taken.try_iter().for_each(|job| self.take(job));
+            while self.changes.len() < TOGETHER
+                && let Ok(job) = taken.try_recv()
+            {
+                self.take(job);
+            }
             self.write()?;
         }
         self.wanted = true;
@@ -133,6 +190,8 @@ impl<'s> Writer<'s> {
         let changes = std::mem::take(&mut self.changes);
         self.unsynced |= !changes.is_empty();
         self.store.put(&changes)?;
+        self.backlog.changes.fetch_sub(changes.len(), Ordering::AcqRel);
+        self.backlog.shrank.notify_waiters();
         if self.wanted && self.unsynced {
             self.store.sync()?;
             self.unsynced = false;
@@ -145,5 +204,12 @@ impl<'s> Writer<'s> {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.backlog.ended.store(true, Ordering::Release);
+        self.backlog.shrank.notify_waiters();
     }
 }
