@@ -13,6 +13,7 @@ mod support;
 mod benchmark;
 mod cli;
 mod config_faults;
+mod crash;
 mod examples;
 mod flow;
 mod hostile;

@@ -269,7 +269,8 @@ impl Line {
     }
 
     fn site(&self) -> Site<'_> {
-        Site { config: &self.config, account: &self.account, clock: &self.clock }
+        let (config, account) = (&self.config, &self.account);
+        Site { config, account, store: &self.store, clock: &self.clock }
     }
 
     /// The highest UID of a mailbox that was passed, whatever its UIDVALIDITY.

@@ -4,6 +4,7 @@
 //! A Maildir delivery has a name made of the message's key, so a repeated one is recognised. In
 //! another account's mailbox a delivery in doubt is searched for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Batch, Done, Doubt, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
@@ -17,8 +18,15 @@ use crate::store::MarkOutcome;
 
 /// Performs every open delivery, one message in memory at a time. A target that cannot be reached
 /// costs the messages that are to be delivered there, and no others.
+///
+/// Returns when their marks are durable: what comes after may end the message's key, and then a
+/// delivery without a mark could not be made any more.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    for (name, group) in batch.ledger.open_by(target) {
+    let groups = batch.ledger.open_by(target);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    for (name, group) in groups {
         let Some(target) = batch.ledger.site.config.targets.get(&name) else {
             batch.ledger.hold(&group, &no_such_target(&name));
             continue;
@@ -30,7 +38,7 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    batch.ledger.pen.sync().await
 }
 
 fn target(action: &Action) -> Option<String> {
@@ -115,7 +123,7 @@ async fn into_account(
             return Ok(());
         }
     };
-    for open in group {
+    for open in group.iter().copied() {
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let like = likeness(&batch.ledger.records[open.record]);
         let letter = Letter {
@@ -125,7 +133,11 @@ async fn into_account(
             message_id: like.message_id,
         };
         let put = match batch.in_doubt(open) {
-            true => put_once(there.as_mut(), mailbox, &letter).await,
+            true => {
+                let before =
+                    Before::of(batch, open, &group, &format!("delivered to {account}/{mailbox}"))?;
+                put_once(there.as_mut(), mailbox, &letter, &before).await
+            }
             false => put(there.as_mut(), mailbox, &letter).await,
         };
         match put {
@@ -174,18 +186,38 @@ async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) 
     there.append(mailbox, &letter.bytes, &letter.flags, letter.received_ms).await
 }
 
+/// What is known of letters like this one.
+struct Before {
+    /// Where such letters landed whose deliveries are marked.
+    accounted: BTreeSet<Uid>,
+    /// How many may have come there without a mark.
+    alike: usize,
+}
+
+impl Before {
+    fn of(batch: &Batch<'_>, open: Open, group: &[Open], at: &str) -> Result<Self> {
+        let doubtful: Vec<Open> =
+            group.iter().copied().filter(|twin| batch.in_doubt(*twin)).collect();
+        let alike = batch.ledger.open_twins(open, &doubtful);
+        Ok(Self { accounted: batch.ledger.accounted(open, at, |_| true)?, alike })
+    }
+}
+
 /// Puts the letter there unless an earlier attempt did.
 async fn put_once(
     there: &mut dyn Mailboxes,
     mailbox: &MailboxName,
     letter: &Letter,
+    before: &Before,
 ) -> Result<Placed> {
     let like = Likeness {
         message_id: letter.message_id.clone(),
         size: letter.bytes.len() as u64,
         received_ms: letter.received_ms,
     };
-    match there.find(mailbox, &like).await?.is_empty() {
+    let mut found = there.find(mailbox, &like).await?;
+    found.retain(|uid| !before.accounted.contains(uid));
+    match found.len() < before.alike {
         true => put(there, mailbox, letter).await,
         false => Ok(None),
     }

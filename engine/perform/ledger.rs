@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold};
-use crate::error::Error;
-use crate::mail::MailboxName;
+use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold, likeness};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{Alteration, FlagChange, Landed};
 use crate::pipeline::Action;
 use crate::store::{Change, Mark, MarkOutcome, MessageRecord, Pen, State};
@@ -69,6 +69,41 @@ impl<'a> Ledger<'a> {
             }
         }
         groups
+    }
+
+    /// Whether nothing is known yet of what became of it.
+    pub(super) fn is_open(&self, open: Open) -> bool {
+        let record = &self.records[open.record];
+        record.state == State::Planned && record.marks.iter().all(|mark| mark.action != open.action)
+    }
+
+    /// How many of a group look like this one, itself among them, and are open.
+    pub(super) fn open_twins(&self, open: Open, group: &[Open]) -> usize {
+        let like = likeness(&self.records[open.record]);
+        let twins = group.iter().filter(|twin| likeness(&self.records[twin.record]) == like);
+        twins.filter(|twin| self.is_open(**twin)).count()
+    }
+
+    /// Where messages like this one landed, as far as marks tell: UIDs behind the words `at` in the
+    /// notes of the records of its Message-ID, those of `accounts`.
+    pub(super) fn accounted(
+        &self,
+        open: Open,
+        at: &str,
+        accounts: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<Uid>> {
+        let record = &self.records[open.record];
+        let stored = match &record.message_id {
+            Some(id) => self.site.store.of_message_id(id)?,
+            None => Vec::new(),
+        };
+        let own = self.records.iter().map(Arc::as_ref);
+        let same = own.filter(|other: &&MessageRecord| other.message_id == record.message_id);
+        let all = stored.iter().chain(same).filter(|record| accounts(&record.key.account));
+        let marks = all.flat_map(|record| &record.marks);
+        let notes = marks.filter_map(|mark| mark.note.as_deref());
+        let uid = |note: &str| note.rsplit_once(at)?.1.strip_prefix('/')?.parse().ok().map(Uid);
+        Ok(notes.filter_map(uid).collect())
     }
 
     /// Notes what became of actions, with what landed in a mailbox of ours, and writes it down.

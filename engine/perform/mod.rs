@@ -9,6 +9,27 @@
 //! tried again by themselves where that may help. Only the end of the connection (or of the store)
 //! ends the batch: the plans stay open and are taken up again in doubt, where what may already have
 //! happened is looked up instead of repeated.
+//!
+//! # Where an action may be cut off
+//!
+//! Between the durable plan and the durable mark, and what the next start makes of it. Each place is a
+//! [`Point`] that a test dies at (`tests/crash`).
+//!
+//! | action | places | looked up by |
+//! |---|---|---|
+//! | flags | `Point::Unsent` to `Point::Answered` of STORE; `Point::FlagsChanged`, `Point::FlagsSynced` | nothing: set again |
+//! | copy | the same of COPY; `Point::Brought` to `Point::TargetSynced` | likeness in the target, of which no mark tells; a Maildir knows the link by its file |
+//! | move | the same of MOVE; `Point::Brought` to `Point::SourceSynced` | the source, if the move is atomic; then as a copy |
+//! | move without MOVE | COPY, then STORE and EXPUNGE; `Point::Removed`, `Point::RemovalSynced` | as a copy: found, only the removal is made |
+//! | delivery to an account | APPEND, with `Point::HalfSent` | likeness in the target, of which no mark tells |
+//! | delivery to a Maildir | `Point::TemporaryWritten` to `Point::DeliverySynced` | its file name, which the message's key makes |
+//! | making a target | CREATE; `Point::FolderMade`, `Point::MailboxMade` | whether it is there |
+//! | a Maildir's UIDs | `Point::ValidityRemembered` to `Point::ListReplaced`, `Point::TwinRenamed` | the files themselves |
+//!
+//! Marks of deliveries are durable before anything ends the message's key: a message that is gone
+//! cannot be delivered any more.
+//!
+//! [`Point`]: crate::fault_point::Point
 
 use std::sync::Arc;
 
@@ -17,7 +38,7 @@ use crate::config::{Account, Config};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use crate::mailbox::{Alteration, Altered, Likeness, Mailboxes, Selected, ends_session};
-use crate::store::{MarkOutcome, MessageRecord};
+use crate::store::{MarkOutcome, MessageRecord, Store};
 
 mod check;
 mod copy;
@@ -54,6 +75,8 @@ pub struct Site<'a> {
     pub config: &'a Config,
     /// The account whose mailbox is selected.
     pub account: &'a Account,
+    /// What mailmill itself put where.
+    pub store: &'a Store,
     /// What time it is.
     pub clock: &'a Clock,
 }
@@ -202,17 +225,20 @@ impl Batch<'_> {
 
     /// Whether the message is to be found in `target`; the batch's own mailbox is selected again.
     ///
-    /// Where the batch holds several that look alike, as many must be there: else one of them would
-    /// pass for another.
-    async fn found_in(&mut self, target: &MailboxName, record: usize) -> Result<bool> {
-        let like = likeness(&self.ledger.records[record]);
-        let alike = self.ledger.records.iter().filter(|other| likeness(other) == like).count();
+    /// What an action with a mark put there does not count. Where several that look alike may have
+    /// come there (`group`, it among them), as many must be there: else one would pass for another.
+    async fn found_in(&mut self, target: &MailboxName, open: Open, group: &[Open]) -> Result<bool> {
+        let like = likeness(&self.ledger.records[open.record]);
+        let alike = self.ledger.open_twins(open, group);
+        let own = self.ledger.site.account.name.as_str();
+        let at = format!("-> {target}");
+        let accounted = self.ledger.accounted(open, &at, |account| account == own)?;
         let found = match self.mailboxes.exists(target).await? {
-            true => self.mailboxes.find(target, &like).await?.len(),
-            false => 0,
+            true => self.mailboxes.find(target, &like).await?,
+            false => Vec::new(),
         };
         self.select_again().await?;
-        Ok(found >= alike)
+        Ok(found.iter().filter(|uid| !accounted.contains(uid)).count() >= alike)
     }
 
     /// Selects the batch's mailbox. Its UIDs must still name the same messages.

@@ -7,4 +7,5 @@ pub mod fake_server;
 pub mod fake_world;
 pub mod mill;
 pub mod office;
+pub mod power;
 pub mod proxy;

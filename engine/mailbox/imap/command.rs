@@ -9,6 +9,8 @@ use super::name;
 
 /// A command without its tag.
 pub(super) struct Command<'a> {
+    /// How it begins: its name.
+    pub(super) verb: &'static str,
     parts: Vec<Part<'a>>,
 }
 
@@ -38,9 +40,9 @@ pub(super) enum LiteralMode {
 }
 
 impl<'a> Command<'a> {
-    /// `words` is our own text: never a value from outside.
-    pub(super) fn new(words: &str) -> Self {
-        Self { parts: vec![Part::Text(Zeroizing::new(words.as_bytes().to_vec()))] }
+    /// `verb` is our own text: never a value from outside.
+    pub(super) fn new(verb: &'static str) -> Self {
+        Self { verb, parts: vec![Part::Text(Zeroizing::new(verb.as_bytes().to_vec()))] }
     }
 
     /// Adds a blank and our own text.

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{timeout, timeout_at};
 
 use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach_command};
 use crate::mail::{MailboxName, Uid};
 
 use super::command::{Command, LiteralMode, Piece};
@@ -184,11 +185,15 @@ impl Session {
     }
 
     async fn exchange(&mut self, command: Command<'_>, sink: Sink<'_>) -> Result<Said, Lost> {
-        let tag = random::token();
+        let (tag, verb) = (random::token(), command.verb);
+        reach_command(Point::Unsent, verb);
         for piece in command.pieces(&tag, self.literal_mode()) {
             match piece {
                 Piece::Send(bytes) => self.write(&bytes).await?,
-                Piece::SendBorrowed(bytes) => self.write(bytes).await?,
+                Piece::SendBorrowed(bytes) => {
+                    reach_command(Point::HalfSent, verb);
+                    self.write(bytes).await?;
+                }
                 Piece::AwaitGoAhead => {
                     if let Some(refused) = self.await_go_ahead(&tag, sink).await? {
                         return Ok(refused);
@@ -197,7 +202,10 @@ impl Session {
             }
         }
         self.flush().await?;
-        self.await_done(&tag, sink).await
+        reach_command(Point::Sent, verb);
+        let done = self.await_done(&tag, sink).await;
+        reach_command(Point::Answered, verb);
+        done
     }
 
     /// Waits for the server's `+`. `Some` is its refusal; an OK to half a command is a lie.

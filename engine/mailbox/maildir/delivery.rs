@@ -18,6 +18,7 @@ use super::entry::{Entry, Part, letter};
 use super::folder;
 use super::uidlist::{ListLock, no_follow};
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::Flag;
 
 /// Files in `tmp` that are older than this are nobody's any more
@@ -96,7 +97,10 @@ pub(super) fn write(
         let _ = fs::remove_file(&temporary);
     }
     written?;
-    folder::sync(&entry.part.path(folder))
+    reach(Point::Delivered);
+    folder::sync(&entry.part.path(folder))?;
+    reach(Point::DeliverySynced);
+    Ok(())
 }
 
 /// Renames a file to a name that nobody has: never over another message.
@@ -145,7 +149,10 @@ fn write_temporary(
     if let Some(time) = received_ms.and_then(time_of) {
         file.set_modified(time)?;
     }
-    file.sync_all()
+    reach(Point::TemporaryWritten);
+    file.sync_all()?;
+    reach(Point::TemporarySynced);
+    Ok(())
 }
 
 fn is_there(maildir: &Path, entry: &Entry, attempt: Attempt) -> io::Result<bool> {
