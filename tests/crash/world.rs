@@ -97,7 +97,7 @@ impl<'d> World<'d> {
                 .iter()
                 .for_each(|folder| std::fs::create_dir_all(world.mill.path(folder)).unwrap()),
             Home::Imap(server) => ["Watched", "Desk"].iter().for_each(|mailbox| {
-                drop(server.doveadm(&["mailbox", "create", "-u", MODEL, mailbox]))
+                drop(server.doveadm(&["mailbox", "create", "-u", MODEL, mailbox]));
             }),
         }
         world.receive(0, "twin");
