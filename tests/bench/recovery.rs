@@ -71,7 +71,7 @@ fn fill(folder: &Path, count: u64) -> Result<()> {
 }
 
 fn changes(records: &[MessageRecord]) -> Vec<Change> {
-    records.iter().map(|record| Change::Record(Box::new(record.clone()))).collect()
+    records.iter().map(|record| Change::Record(std::sync::Arc::new(record.clone()))).collect()
 }
 
 fn settle(record: &mut MessageRecord) {
