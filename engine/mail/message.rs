@@ -309,7 +309,7 @@ impl Message {
     }
 
     /// The header block alone, with the empty line that ends it.
-    pub(super) fn head_block(&self) -> &[u8] {
+    pub fn head_block(&self) -> &[u8] {
         &self.head()[..self.fields().body()]
     }
 

@@ -58,13 +58,13 @@ impl Batch<'_> {
             Ok(here) => here.into_iter().collect::<HashSet<Uid>>(),
             Err(error) => return self.refuse(&group, error),
         };
-        for open in group.iter().copied() {
+        for open in group {
             let here = here.contains(&open.uid);
             let found = match (kind, partly) {
                 (Kind::Move, _) if here => Ok(false),
                 // It is gone from here, and nothing says that it was not moved.
                 (Kind::Move, false) => Ok(true),
-                _ => self.found_in(&target, open, &group).await,
+                _ => self.found_in(&target, open).await.map(|found| found.is_some()),
             };
             match found {
                 Ok(found) => self.conclude(open, &target, here, found),

@@ -2,8 +2,8 @@
 //!
 //! A copy cannot be told from an earlier one by the server, so in doubt the target is searched.
 
+use super::Batch;
 use super::transfer::{self, Groups};
-use super::{Batch, UID_NOT_TOLD};
 use crate::error::Result;
 use crate::mail::MailboxName;
 use crate::mailbox::Alteration;
@@ -16,13 +16,13 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (target, group) in batch.ledger.open_by(target) {
         let (doubtful, mut group): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|open| batch.in_doubt(*open));
-        for open in doubtful.iter().copied() {
-            match batch.found_in(&target, open, &doubtful).await {
-                Ok(true) => {
-                    let note = format!("found in {target} after an interruption {UID_NOT_TOLD}");
+        for open in doubtful {
+            match batch.found_in(&target, open).await {
+                Ok(Some(uid)) => {
+                    let note = batch.ledger.found_note(open, &target, uid);
                     batch.ledger.mark([open.done(MarkOutcome::Done, note)]);
                 }
-                Ok(false) => group.push(open),
+                Ok(None) => group.push(open),
                 Err(error) => batch.refuse(&[open], error)?,
             }
         }

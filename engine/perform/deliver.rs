@@ -4,10 +4,11 @@
 //! A Maildir delivery has a name made of the message's key, so a repeated one is recognised. In
 //! another account's mailbox a delivery in doubt is searched for.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Batch, Done, Doubt, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
+use super::{
+    Batch, Done, Doubt, Found, Open, Site, UID_NOT_TOLD, delivery_name, likeness, same_headers,
+};
 use crate::config::{Source, Target};
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
@@ -123,7 +124,7 @@ async fn into_account(
             return Ok(());
         }
     };
-    for open in group.iter().copied() {
+    for open in group {
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let like = likeness(&batch.ledger.records[open.record]);
         let letter = Letter {
@@ -134,9 +135,18 @@ async fn into_account(
         };
         let put = match batch.in_doubt(open) {
             true => {
-                let before =
-                    Before::of(batch, open, &group, &format!("delivered to {account}/{mailbox}"))?;
-                put_once(there.as_mut(), mailbox, &letter, &before).await
+                let found = find(there.as_mut(), mailbox, &letter).await.map(Found::Same);
+                let at = format!("delivered to {account}/{mailbox}");
+                let ledger = &batch.ledger;
+                match found.and_then(|found| ledger.unaccounted(open, found, &at, |_| true)) {
+                    Ok(None) => put(there.as_mut(), mailbox, &letter).await,
+                    Ok(Some(uid)) => {
+                        let note = format!("found after an interruption: {at}/{uid}");
+                        batch.ledger.mark_soon(open.done(MarkOutcome::Done, note));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                }
             }
             false => put(there.as_mut(), mailbox, &letter).await,
         };
@@ -186,41 +196,20 @@ async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) 
     there.append(mailbox, &letter.bytes, &letter.flags, letter.received_ms).await
 }
 
-/// What is known of letters like this one.
-struct Before {
-    /// Where such letters landed whose deliveries are marked.
-    accounted: BTreeSet<Uid>,
-    /// How many may have come there without a mark.
-    alike: usize,
-}
-
-impl Before {
-    fn of(batch: &Batch<'_>, open: Open, group: &[Open], at: &str) -> Result<Self> {
-        let doubtful: Vec<Open> =
-            group.iter().copied().filter(|twin| batch.in_doubt(*twin)).collect();
-        let alike = batch.ledger.open_twins(open, &doubtful);
-        Ok(Self { accounted: batch.ledger.accounted(open, at, |_| true)?, alike })
-    }
-}
-
-/// Puts the letter there unless an earlier attempt did.
-async fn put_once(
+/// Letters like this one, with the same header block, that are there.
+async fn find(
     there: &mut dyn Mailboxes,
     mailbox: &MailboxName,
     letter: &Letter,
-    before: &Before,
-) -> Result<Placed> {
+) -> Result<Vec<Uid>> {
     let like = Likeness {
         message_id: letter.message_id.clone(),
         size: letter.bytes.len() as u64,
         received_ms: letter.received_ms,
     };
-    let mut found = there.find(mailbox, &like).await?;
-    found.retain(|uid| !before.accounted.contains(uid));
-    match found.len() < before.alike {
-        true => put(there, mailbox, letter).await,
-        false => Ok(None),
-    }
+    let found = there.find(mailbox, &like).await?;
+    let message = Message::whole(letter.bytes.as_slice());
+    same_headers(there, found, message.head_block()).await
 }
 
 /// A delivery that is done. Where the UID is told, the message is known as ours should that mailbox

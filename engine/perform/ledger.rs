@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold, likeness};
+use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{Alteration, FlagChange, Landed};
@@ -71,39 +71,43 @@ impl<'a> Ledger<'a> {
         groups
     }
 
-    /// Whether nothing is known yet of what became of it.
-    pub(super) fn is_open(&self, open: Open) -> bool {
-        let record = &self.records[open.record];
-        record.state == State::Planned && record.marks.iter().all(|mark| mark.action != open.action)
-    }
-
-    /// How many of a group look like this one, itself among them, and are open.
-    pub(super) fn open_twins(&self, open: Open, group: &[Open]) -> usize {
-        let like = likeness(&self.records[open.record]);
-        let twins = group.iter().filter(|twin| likeness(&self.records[twin.record]) == like);
-        twins.filter(|twin| self.is_open(**twin)).count()
-    }
-
-    /// Where messages like this one landed, as far as marks tell: UIDs behind the words `at` in the
-    /// notes of the records of its Message-ID, those of `accounts`.
-    pub(super) fn accounted(
+    /// The first of the messages `found` at a place that no mark accounts for: none of records of its
+    /// Message-ID whose note has the words `at` and then the UID. Where `found` may be others that
+    /// look alike, as many as marks speak of without telling the UID are not it either.
+    pub(super) fn unaccounted(
         &self,
         open: Open,
+        found: Found,
         at: &str,
         accounts: impl Fn(&str) -> bool,
-    ) -> Result<BTreeSet<Uid>> {
+    ) -> Result<Option<Uid>> {
         let record = &self.records[open.record];
         let stored = match &record.message_id {
             Some(id) => self.site.store.of_message_id(id)?,
             None => Vec::new(),
         };
+        let mut alike: BTreeMap<u64, &MessageRecord> =
+            stored.iter().map(|record| (record.id, record)).collect();
+        // What the batch has marked since may not be in the store yet.
         let own = self.records.iter().map(Arc::as_ref);
-        let same = own.filter(|other: &&MessageRecord| other.message_id == record.message_id);
-        let all = stored.iter().chain(same).filter(|record| accounts(&record.key.account));
-        let marks = all.flat_map(|record| &record.marks);
-        let notes = marks.filter_map(|mark| mark.note.as_deref());
-        let uid = |note: &str| note.rsplit_once(at)?.1.strip_prefix('/')?.parse().ok().map(Uid);
-        Ok(notes.filter_map(uid).collect())
+        let own = own.filter(|other: &&MessageRecord| other.message_id == record.message_id);
+        alike.extend(own.map(|record| (record.id, record)));
+        let alike = alike.values().filter(|record| accounts(&record.key.account));
+        let marks = alike.flat_map(|record| &record.marks);
+        let done = marks.filter(|mark| mark.outcome == MarkOutcome::Done);
+        let (mut told, mut untold) = (BTreeSet::new(), 0);
+        for note in done.filter_map(|mark| mark.note.as_deref()) {
+            match place(note, at) {
+                Some(Place::Told(uid)) => drop(told.insert(uid)),
+                Some(Place::Untold) => untold += 1,
+                None => {}
+            }
+        }
+        let (found, others) = match found {
+            Found::Same(uids) => (uids, 0),
+            Found::Alike(uids) => (uids, untold),
+        };
+        Ok(found.into_iter().filter(|uid| !told.contains(uid)).nth(others))
     }
 
     /// Notes what became of actions, with what landed in a mailbox of ours, and writes it down.
@@ -201,6 +205,11 @@ impl<'a> Ledger<'a> {
         self.records
     }
 
+    /// The note of a message that was looked for and found in the target.
+    pub(super) fn found_note(&self, open: Open, target: &MailboxName, uid: Uid) -> String {
+        format!("{} (found after an interruption) -> {target}/{uid}", self.here(open))
+    }
+
     /// Where this message is, for notes: `INBOX/17`.
     pub(super) fn here(&self, open: Open) -> String {
         format!("{}/{}", self.mailbox, open.uid)
@@ -259,4 +268,27 @@ fn is_performed(action: &Action) -> bool {
             | Action::RemoveFlag { .. }
             | Action::SuppressReceipt
     )
+}
+
+/// Messages that a look found, ascending.
+pub(super) enum Found {
+    /// They have the header block of the one looked for.
+    Same(Vec<Uid>),
+    /// They have its Message-ID and size.
+    Alike(Vec<Uid>),
+}
+
+/// Where the note of a mark says that a message landed.
+enum Place {
+    Told(Uid),
+    Untold,
+}
+
+/// What a note says of this place, e.g. `INBOX/5 -> Filed/17` of `-> Filed`.
+fn place(note: &str, at: &str) -> Option<Place> {
+    let rest = note.rsplit_once(at)?.1;
+    if rest.strip_prefix(' ') == Some(UID_NOT_TOLD) {
+        return Some(Place::Untold);
+    }
+    rest.strip_prefix('/')?.parse().ok().map(|uid| Place::Told(Uid(uid)))
 }

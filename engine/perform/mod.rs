@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::config::{Account, Config};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
-use crate::mailbox::{Alteration, Altered, Likeness, Mailboxes, Selected, ends_session};
+use crate::mailbox::{Alteration, Altered, Extent, Likeness, Mailboxes, Selected, ends_session};
 use crate::store::{MarkOutcome, MessageRecord, Store};
 
 mod check;
@@ -51,6 +51,7 @@ mod transfer;
 
 pub use deliver::edit;
 pub use hold::{Again, hold};
+use ledger::Found;
 pub use ledger::Ledger;
 
 /// How the note of a mark ends where the server did not tell the new UID.
@@ -223,22 +224,25 @@ impl Batch<'_> {
         self.mailboxes.create(target).await.map(|()| true)
     }
 
-    /// Whether the message is to be found in `target`; the batch's own mailbox is selected again.
+    /// Where in `target` the message came to lie, if it did; the batch's own mailbox is selected again.
     ///
-    /// What an action with a mark put there does not count. Where several that look alike may have
-    /// come there (`group`, it among them), as many must be there: else one would pass for another.
-    async fn found_in(&mut self, target: &MailboxName, open: Open, group: &[Open]) -> Result<bool> {
+    /// Where the message is still here, only what has the same header block is taken for it. What a
+    /// mark accounts for is another.
+    async fn found_in(&mut self, target: &MailboxName, open: Open) -> Result<Option<Uid>> {
         let like = likeness(&self.ledger.records[open.record]);
-        let alike = self.ledger.open_twins(open, group);
-        let own = self.ledger.site.account.name.as_str();
-        let at = format!("-> {target}");
-        let accounted = self.ledger.accounted(open, &at, |account| account == own)?;
-        let found = match self.mailboxes.exists(target).await? {
+        let here = self.mailboxes.fetch(&[open.uid], Extent::Headers).await?.pop();
+        let alike = match self.mailboxes.exists(target).await? {
             true => self.mailboxes.find(target, &like).await?,
             false => Vec::new(),
         };
+        let found = match here {
+            Some(here) => Found::Same(same_headers(self.mailboxes, alike, &here.bytes).await?),
+            None => Found::Alike(alike),
+        };
         self.select_again().await?;
-        Ok(found.iter().filter(|uid| !accounted.contains(uid)).count() >= alike)
+        let own = self.ledger.site.account.name.as_str();
+        let own = |account: &str| account == own;
+        self.ledger.unaccounted(open, found, &format!("-> {target}"), own)
     }
 
     /// Selects the batch's mailbox. Its UIDs must still name the same messages.
@@ -259,6 +263,20 @@ impl Open {
     fn done(self, outcome: MarkOutcome, note: String) -> Done {
         Done { record: self.record, action: self.action, outcome, note, landed: None }
     }
+}
+
+/// Those of these messages of the selected mailbox that have this header block.
+async fn same_headers(
+    mailboxes: &mut dyn Mailboxes,
+    uids: Vec<Uid>,
+    headers: &[u8],
+) -> Result<Vec<Uid>> {
+    if uids.is_empty() {
+        return Ok(uids);
+    }
+    let fetched = mailboxes.fetch(&uids, Extent::Headers).await?;
+    let same = fetched.into_iter().filter(|message| message.bytes == headers);
+    Ok(same.map(|message| message.uid).collect())
 }
 
 /// Those of a group that speak of these messages (ascending).

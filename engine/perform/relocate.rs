@@ -5,7 +5,7 @@
 //! says that only the removal is missing.
 
 use super::transfer::{self, Groups};
-use super::{Batch, Done, Open, UID_NOT_TOLD, uids};
+use super::{Batch, Done, Open, uids};
 use crate::error::Result;
 use crate::mail::MailboxName;
 use crate::mailbox::Alteration;
@@ -52,8 +52,8 @@ async fn undone(
     };
     // What is here was not moved.
     undone.extend(staying);
-    for open in leaving.iter().copied() {
-        match still_to_move(batch, target, open, (here(&open), &leaving)).await {
+    for open in leaving {
+        match still_to_move(batch, target, open, here(&open)).await {
             Ok(Some(done)) => batch.ledger.mark([done]),
             Ok(None) => undone.push(open),
             Err(error) => batch.refuse(&[open], error)?,
@@ -79,18 +79,16 @@ async fn still_to_move(
     batch: &mut Batch<'_>,
     target: &MailboxName,
     open: Open,
-    (here, group): (bool, &[Open]),
+    here: bool,
 ) -> Result<Option<Done>> {
-    let found = batch.found_in(target, open, group).await?;
-    if here && found {
+    let found = batch.found_in(target, open).await?;
+    if here && found.is_some() {
         batch.mailboxes.expunge(&[open.uid]).await?;
     }
     let (outcome, note) = match (here, found) {
-        (true, false) => return Ok(None),
-        (_, true) => {
-            (MarkOutcome::Done, format!("found in {target} after an interruption {UID_NOT_TOLD}"))
-        }
-        (false, false) => {
+        (true, None) => return Ok(None),
+        (_, Some(uid)) => (MarkOutcome::Done, batch.ledger.found_note(open, target, uid)),
+        (false, None) => {
             (MarkOutcome::Gone, format!("{} was no longer there", batch.ledger.here(open)))
         }
     };

@@ -7,7 +7,6 @@
 
 mod load;
 mod power;
-mod race;
 mod store;
 mod sweep;
 mod world;

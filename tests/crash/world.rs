@@ -130,6 +130,13 @@ impl<'d> World<'d> {
         let there = folders.iter().map(|name| self.mill.path(name)).filter(|path| path.exists());
         let copied = Command::new("cp").arg("-a").args(there).arg(mill.path("")).status();
         assert!(copied.unwrap().success());
+        if data == "fresh" {
+            // Where no engine ever was, nothing was delivered, copied or filed.
+            for folder in ["colleague", "office/.Copies", "office/.Filed"] {
+                let _ = std::fs::remove_dir_all(mill.path(folder));
+            }
+            std::fs::create_dir_all(mill.path("colleague/cur")).unwrap();
+        }
         Self { mill, home: self.home, user }
     }
 
