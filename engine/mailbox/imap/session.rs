@@ -15,6 +15,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid};
+use crate::mailbox::Content;
 
 use super::command::{Command, LiteralMode, Piece};
 use super::filter::Filter;
@@ -187,6 +188,7 @@ impl Session {
             match piece {
                 Piece::Send(bytes) => self.write(&bytes).await?,
                 Piece::SendBorrowed(bytes) => self.write(bytes).await?,
+                Piece::SendContent(content, size) => self.write_content(content, size).await?,
                 Piece::AwaitGoAhead => {
                     if let Some(refused) = self.await_go_ahead(&tag, sink).await? {
                         return Ok(refused);
@@ -279,6 +281,29 @@ impl Session {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("the server took no data for {} s", limit.as_secs_f64())),
+        }
+    }
+
+    /// Sends a message in CRLF form, piece by piece.
+    pub(super) async fn write_content(
+        &mut self,
+        content: &Content,
+        size: u64,
+    ) -> Result<(), String> {
+        let cannot = |why: String| format!("the message that is sent cannot be read: {why}");
+        let mut pieces = content.crlf_pieces();
+        let mut sent = 0;
+        loop {
+            let (rest, piece) = pieces.next().await.map_err(|why| cannot(why.to_string()))?;
+            if piece.is_empty() && sent == size {
+                return Ok(());
+            }
+            pieces = rest;
+            sent += piece.len() as u64;
+            if piece.is_empty() || sent > size {
+                return Err(cannot(format!("it had {size} bytes, and now others")));
+            }
+            self.write(&piece).await?;
         }
     }
 
