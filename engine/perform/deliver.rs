@@ -6,16 +6,17 @@
 
 use std::path::Path;
 
+use super::letter::{self, Letter};
 use super::{Batch, Done, Doubt, Open, Site, UID_NOT_TOLD, delivery_name, likeness};
 use crate::config::{Source, Target};
-use crate::error::{Error, Result};
-use crate::mail::{Flag, MailboxName, Message, Uid, UidValidity};
+use crate::error::{Context, Error, Result};
+use crate::mail::{MailboxName, Uid, UidValidity};
 use crate::mailbox::maildir::{self, Attempt, Delivered};
-use crate::mailbox::{self, Extent, Fetched, Likeness, Mailboxes, crlf};
-use crate::pipeline::{Action, Recorded};
+use crate::mailbox::{self, Content, Likeness, Mailboxes};
+use crate::pipeline::Action;
 use crate::store::MarkOutcome;
 
-/// Performs every open delivery, one message in memory at a time. A target that cannot be reached
+/// Performs every open delivery, one message on its way at a time. A target that cannot be reached
 /// costs the messages that are to be delivered there, and no others.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (name, group) in batch.ledger.open_by(target) {
@@ -52,12 +53,10 @@ async fn into_maildir(
     group: Vec<Open>,
 ) -> Result<()> {
     for open in group {
-        let Some(fetched) = fetch(batch, open).await? else { continue };
-        let bytes = edited(batch, open, fetched.bytes);
+        let Some(letter) = letter::fetch(batch, open).await? else { continue };
         let file = delivery_name(&batch.ledger.records[open.record].key, open.action);
         let note = format!("delivered to {name} as {file}");
-        let flags = carried(&fetched.flags);
-        match is_there(batch, path, open, bytes.len()).await {
+        match is_there(batch, path, open, letter.content.size()).await {
             Ok(false) => {}
             Ok(true) => {
                 let note = format!("found in {name}, delivered before");
@@ -70,8 +69,11 @@ async fn into_maildir(
             }
         }
         let attempt = if batch.in_doubt(open) { Attempt::Again } else { Attempt::First };
-        let (path, received) = (path.to_owned(), fetched.received_ms);
-        let write = move || maildir::deliver(&path, &file, &bytes, &flags, received, attempt);
+        let path = path.to_owned();
+        let write = move || {
+            let Letter { content, flags, received_ms } = letter;
+            maildir::deliver(&path, &file, &content, &flags, received_ms, attempt)
+        };
         let delivered = tokio::task::spawn_blocking(write)
             .await
             .map_err(|why| Error::temporary(format!("deliver to {name}"), why))
@@ -88,13 +90,13 @@ async fn into_maildir(
 
 /// Whether a forgotten delivery put the message there, under a name made of another key. As many
 /// must be there as the batch holds that look alike.
-async fn is_there(batch: &mut Batch<'_>, path: &Path, open: Open, size: usize) -> Result<bool> {
+async fn is_there(batch: &mut Batch<'_>, path: &Path, open: Open, size: u64) -> Result<bool> {
     if batch.doubt != Doubt::Forgotten {
         return Ok(false);
     }
     let like = likeness(&batch.ledger.records[open.record]);
     let alike = batch.ledger.records.iter().filter(|other| likeness(other) == like).count();
-    let (path, like) = (path.to_owned(), Likeness { size: size as u64, ..like });
+    let (path, like) = (path.to_owned(), Likeness { size, ..like });
     let found = tokio::task::spawn_blocking(move || maildir::count_alike(&path, &like))
         .await
         .map_err(|why| Error::temporary("look for an earlier delivery", why))
@@ -116,16 +118,13 @@ async fn into_account(
         }
     };
     for open in group {
-        let Some(fetched) = fetch(batch, open).await? else { continue };
-        let like = likeness(&batch.ledger.records[open.record]);
-        let letter = Letter {
-            bytes: as_kept(batch.ledger.site, account, edited(batch, open, fetched.bytes)),
-            flags: carried(&fetched.flags),
-            received_ms: fetched.received_ms,
-            message_id: like.message_id,
-        };
+        let Some(letter) = letter::fetch(batch, open).await? else { continue };
         let put = match batch.in_doubt(open) {
-            true => put_once(there.as_mut(), mailbox, &letter).await,
+            true => {
+                let id = likeness(&batch.ledger.records[open.record]).message_id;
+                let place = (account, mailbox);
+                put_once(batch.ledger.site, place, there.as_mut(), &letter, id).await
+            }
             false => put(there.as_mut(), mailbox, &letter).await,
         };
         match put {
@@ -141,20 +140,14 @@ async fn into_account(
     Ok(())
 }
 
-/// The bytes as the target account keeps them: an IMAP server has CRLF line ends.
-fn as_kept(site: Site<'_>, account: &str, bytes: Vec<u8>) -> Vec<u8> {
+/// How large a message is as the target account keeps it: an IMAP server has CRLF line ends.
+async fn size_kept(site: Site<'_>, account: &str, content: &Content) -> Result<u64> {
     match site.config.accounts.get(account).map(|account| &account.source) {
-        Some(Source::Imap(_)) => crlf(&bytes).into_owned(),
-        _ => bytes,
+        Some(Source::Imap(_)) => {
+            content.crlf_size().await.or_later(|| "look for an earlier delivery".into())
+        }
+        _ => Ok(content.size()),
     }
-}
-
-/// What is put into another account's mailbox.
-struct Letter {
-    bytes: Vec<u8>,
-    flags: Vec<Flag>,
-    received_ms: Option<i64>,
-    message_id: Option<String>,
 }
 
 /// Opens the target account; its mailbox is made where it is missing.
@@ -171,20 +164,19 @@ async fn reach(site: Site<'_>, account: &str, mailbox: &MailboxName) -> Result<B
 type Placed = Option<(UidValidity, Uid)>;
 
 async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) -> Result<Placed> {
-    there.append(mailbox, &letter.bytes, &letter.flags, letter.received_ms).await
+    there.append_content(mailbox, &letter.content, &letter.flags, letter.received_ms).await
 }
 
 /// Puts the letter there unless an earlier attempt did.
 async fn put_once(
+    site: Site<'_>,
+    (account, mailbox): (&str, &MailboxName),
     there: &mut dyn Mailboxes,
-    mailbox: &MailboxName,
     letter: &Letter,
+    message_id: Option<String>,
 ) -> Result<Placed> {
-    let like = Likeness {
-        message_id: letter.message_id.clone(),
-        size: letter.bytes.len() as u64,
-        received_ms: letter.received_ms,
-    };
+    let size = size_kept(site, account, &letter.content).await?;
+    let like = Likeness { message_id, size, received_ms: letter.received_ms };
     match there.find(mailbox, &like).await?.is_empty() {
         true => put(there, mailbox, letter).await,
         false => Ok(None),
@@ -203,55 +195,4 @@ fn delivered(site: Site<'_>, open: Open, place: (&str, &MailboxName), uid: Place
         },
         None => open.done(MarkOutcome::Done, format!("{there} {UID_NOT_TOLD}")),
     }
-}
-
-/// The whole message; `None` where it is marked as gone or held, because it cannot be had.
-async fn fetch(batch: &mut Batch<'_>, open: Open) -> Result<Option<Fetched>> {
-    let size = batch.ledger.records[open.record].size;
-    let most = batch.ledger.site.account.max_size;
-    if size > most {
-        let why = format!("with {size} bytes it is over max_size = {most}");
-        let error = Error::permanent("deliver the message", why);
-        batch.ledger.hold(&[open], &error);
-        return Ok(None);
-    }
-    let mut fetched = match batch.mailboxes.fetch(&[open.uid], Extent::Whole).await {
-        Ok(fetched) => fetched,
-        Err(error) => {
-            batch.refuse(&[open], error)?;
-            return Ok(None);
-        }
-    };
-    let fetched = fetched.pop();
-    if fetched.is_none() {
-        let note = format!("{} was no longer there", batch.ledger.here(open));
-        batch.ledger.mark([open.done(MarkOutcome::Gone, note)]);
-    }
-    Ok(fetched)
-}
-
-/// The message with the changes that were said before this delivery.
-fn edited(batch: &Batch<'_>, open: Open, bytes: Vec<u8>) -> Vec<u8> {
-    let said = &batch.ledger.records[open.record].decision.actions[..open.action];
-    edit(Message::whole(bytes), said).bytes().to_vec()
-}
-
-/// Applies the header changes among these actions, in their order.
-pub fn edit(message: Message, said: &[Recorded]) -> Message {
-    said.iter().fold(message, |message, recorded| match &recorded.action {
-        Action::SetHeader { name, value } => message.with_header_set(name, value),
-        Action::AddHeader { name, value } => message.with_header_added(name, value),
-        Action::RemoveHeader { name } => message.with_headers_removed(&[name]),
-        Action::StripReceiptRequests => message.without_receipt_requests(),
-        _ => message,
-    })
-}
-
-/// The flags a delivery carries: not `\Deleted`, and no keywords, which the target may not store.
-fn carried(flags: &[Flag]) -> Vec<Flag> {
-    flags
-        .iter()
-        .filter(|flag| flag.as_str().starts_with('\\') && **flag != Flag::deleted())
-        .cloned()
-        .collect()
 }

@@ -24,12 +24,14 @@ mod deliver;
 mod flag;
 mod hold;
 mod ledger;
+mod letter;
 mod relocate;
+mod spool;
 mod transfer;
 
-pub use deliver::edit;
 pub use hold::{Again, hold};
 pub use ledger::Ledger;
+pub use letter::edit;
 
 /// How the note of a mark ends where the server did not tell the new UID.
 pub const UID_NOT_TOLD: &str = "(UID not told)";
