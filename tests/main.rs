@@ -16,6 +16,7 @@ mod config_faults;
 mod examples;
 mod flow;
 mod imap;
+mod large;
 mod maildir;
 mod message;
 mod plugin_faults;
