@@ -203,7 +203,7 @@ fn memory_does_not_grow_with_the_message() {
     println!("peak {before} KiB with a small message, {after} KiB with one of {SIZE} bytes");
     assert!(after < before + 40_000, "{before} KiB before, {after} KiB after");
     assert!(after < 120_000, "{after} KiB");
-    let sizes = dovecot.fields(BOB, "Large", "size.physical");
+    let sizes = dovecot.fields(BOB, "Large", "size.virtual");
     let expected = [small.as_bytes(), &message].map(edited);
     assert_eq!(sizes, expected.each_ref().map(|bytes| bytes.len().to_string()));
     same(&files(&mill, "archive"), expected.to_vec(), "Maildir");
@@ -264,16 +264,11 @@ async fn play(mut peer: Peer, fails: Fails) {
     let data =
         "* 1 FETCH (UID 1 FLAGS () INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 3000000";
     peer.log_in("UIDPLUS MOVE LITERAL+").await;
-    peer.select(1).await;
     let mut gone = false;
     while let Some(said) = peer.next().await {
         let part = said.text.contains("BODY.PEEK[]<1048576.1048576>");
         let answer = match said.text.as_str() {
-            text if text.starts_with("SELECT") => {
-                "* 1 EXISTS\r\n* OK [UIDVALIDITY 77] x\r\n".into()
-            }
             text if text.starts_with("UID SEARCH") && gone => "* SEARCH\r\n".into(),
-            text if text.starts_with("UID SEARCH") => "* SEARCH 1\r\n".into(),
             text if text.contains("BODY.PEEK[HEADER]") => {
                 format!("{data} BODY[HEADER] {{{}}}\r\n{head})\r\n", head.len())
             }
@@ -286,7 +281,7 @@ async fn play(mut peer: Peer, fails: Fails) {
                 Fails::TooLong => format!("{data} BODY[]<1048576> {{1048577}}\r\nx{first})\r\n"),
                 _ => String::new(),
             },
-            _ => String::new(),
+            text => setting(text),
         };
         gone |= part && fails == Fails::Gone;
         let ending = if part && fails == Fails::No { "NO not now" } else { "OK done" };
@@ -295,4 +290,59 @@ async fn play(mut peer: Peer, fails: Fails) {
         }
         peer.send(format!("{answer}{} {ending}\r\n", said.tag)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_is_an_estimate_cuts_nothing() {
+    let body = lines(1_600_000, "\r\n");
+    let message = format!("{}\r\n{body}", head(7, "\r\n"));
+    for told in [1_100_000, message.len(), 3_000_000] {
+        let served = message.clone();
+        let fake = FakeImap::start(move |peer: Peer| serve(peer, served, told)).await;
+        let account = imap_account("office", ALICE, fake.port, "inbound = \"sort\"");
+        let other = "[accounts.other]\nmaildir = \"other\"\nactive = false\n";
+        let mill = mill(&[account.as_str(), other].concat());
+        mill.deliver("other", "0", "Subject: makes the folder\n\n");
+        tokio::task::block_in_place(|| mill.once());
+        same(&files(&mill, "archive"), vec![edited(message.as_bytes())], "Maildir");
+        same(&files(&mill, "other/.Large"), vec![edited(message.as_bytes())], "account");
+    }
+}
+
+/// A server with one message, which it says has `told` bytes.
+async fn serve(mut peer: Peer, message: String, told: usize) {
+    let header = message.split_inclusive("\r\n\r\n").next().unwrap();
+    let data = format!("* 1 FETCH (UID 1 FLAGS () INTERNALDATE NIL RFC822.SIZE {told}");
+    peer.log_in("UIDPLUS MOVE LITERAL+").await;
+    while let Some(said) = peer.next().await {
+        let text = said.text.as_str();
+        let answer = match text.split_once("BODY.PEEK[]<") {
+            Some((_, part)) => {
+                let (offset, length) = part.trim_end_matches(">)").split_once('.').unwrap();
+                let from = offset.parse::<usize>().unwrap().min(message.len());
+                let to = message.len().min(from + length.parse::<usize>().unwrap());
+                let size = to - from;
+                format!("{data} BODY[]<{offset}> {{{size}}}\r\n{})\r\n", &message[from..to])
+            }
+            None if text.contains("BODY.PEEK[HEADER]") => {
+                format!("{data} BODY[HEADER] {{{}}}\r\n{header})\r\n", header.len())
+            }
+            None => setting(text),
+        };
+        peer.send(format!("{answer}{} OK done\r\n", said.tag)).await;
+    }
+}
+
+/// What a server with one message answers before it is fetched.
+fn setting(command: &str) -> String {
+    let told = match command.split(' ').next().unwrap() {
+        "LIST" => "* LIST () \"/\" INBOX\r\n",
+        "SELECT" => {
+            "* 1 EXISTS\r\n* FLAGS (\\Seen)\r\n* OK [UIDVALIDITY 77] x\r\n\
+             * OK [UIDNEXT 2] x\r\n* OK [PERMANENTFLAGS (\\Seen)] x\r\n"
+        }
+        _ if command.starts_with("UID SEARCH") => "* SEARCH 1\r\n",
+        _ => "",
+    };
+    told.to_owned()
 }
