@@ -71,3 +71,41 @@ fn refused(why: io::Error) -> Error {
     Error::temporary("keep a large message in the data folder on its way", why)
         .next("make room on the disk that the data folder lies on")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_leftover_is_removed_and_nobody_else_may_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.0");
+        fs::write(&path, "of a crash").unwrap();
+        let file = nameless(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_again_and_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::create(folder.path()).await.unwrap();
+        let expected = b"piece\n".repeat(500_000);
+        for piece in expected.chunks(700_001) {
+            spool.write(piece).await.unwrap();
+        }
+        let content = spool.finish().await.unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        for _ in 0..2 {
+            let mut read = Vec::new();
+            content.reader().read_to_end(&mut read).unwrap();
+            assert!(read == expected);
+        }
+        assert_eq!(content.crlf_size().await.unwrap(), 500_000 * 7);
+    }
+}

@@ -31,7 +31,7 @@ impl Session {
         self.make_ready(what).await?;
         match self.exchange_together(commands, &mut together).await {
             Ok(ended) => {
-                ended.into_iter().try_for_each(|said| self.conclude(what, said).map(drop))?
+                ended.into_iter().try_for_each(|said| self.conclude(what, said).map(drop))?;
             }
             Err(lost) => return Err(self.lost(what, lost)),
         }
