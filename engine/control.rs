@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::daemon::Status;
 use crate::error::{Context, Error, Result, Retry};
+use crate::fault_point::{Point, reach};
 use crate::store::{MessageRecord, State, Store};
 
 const NAME: &str = "control.sock";
@@ -147,7 +148,7 @@ impl Desk {
         };
         if ids.is_empty() {
             let all: Vec<u64> = self.store.held()?.iter().map(|record| record.id).collect();
-            return self.told(&self.store.change_held(&all, due)?);
+            return self.told(&self.change_held(&all, due)?);
         }
         self.told(&self.change(ids, due)?)
     }
@@ -171,12 +172,19 @@ impl Desk {
                 return Err(not_held(*id, "it is not held"));
             }
         }
-        let changed = self.store.change_held(ids, change)?;
+        let changed = self.change_held(ids, change)?;
         match ids.iter().find(|id| !changed.contains(id)) {
             // Its account was faster; the others are changed.
             Some(id) => Err(not_held(*id, "it was decided anew this very moment")),
             None => Ok(changed),
         }
+    }
+
+    fn change_held(&self, ids: &[u64], change: impl FnMut(&mut MessageRecord)) -> Result<Vec<u64>> {
+        reach(Point::HeldUnchanged);
+        let changed = self.store.change_held(ids, change);
+        reach(Point::HeldChanged);
+        changed
     }
 
     /// Calls the accounts to look, and answers with the ids.

@@ -37,7 +37,8 @@
 //! ## Who may import whom
 //!
 //! `mail` <- `store`, `mailbox`, `pipeline` <- `perform` <- `inbound` <- `daemon`, `control` <-
-//! `cli`. `error`, `fault`, `clock` and `workers` serve all; `config` knows `mail` and `pipeline`'s words.
+//! `cli`. `error`, `fault`, `fault_point`, `clock` and `workers` serve all; `config` knows `mail` and
+//! `pipeline`'s words.
 //! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai and
 //! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`
 //! checks both.
@@ -49,6 +50,7 @@ pub mod control;
 pub mod daemon;
 pub mod error;
 pub mod fault;
+pub mod fault_point;
 pub mod inbound;
 pub mod mail;
 pub mod mailbox;

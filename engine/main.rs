@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use mailmill::cli::{self, Output};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rules and MIME parsing recurse within their limits; the main thread's stack may be smaller than
 /// these need.
 const STACK: usize = 16 << 20;

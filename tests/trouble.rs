@@ -226,7 +226,7 @@ fn forget_marks(data: &Path) {
         .unwrap()
         .into_iter()
         .map(|record| MessageRecord { state: State::Planned, marks: Vec::new(), ..record })
-        .map(|record| Change::Record(Box::new(record)))
+        .map(|record| Change::Record(std::sync::Arc::new(record)))
         .collect();
     store.commit(&changes).unwrap();
 }

@@ -44,7 +44,7 @@ pub(super) struct Item {
 #[derive(Default)]
 pub(super) struct Decided {
     /// The plans, handed over to be written.
-    pub(super) records: Vec<MessageRecord>,
+    pub(super) records: Vec<Arc<MessageRecord>>,
     /// Their size in bytes, about.
     pub(super) plan_bytes: usize,
     /// What is still to be decided, in UID order.
@@ -174,7 +174,8 @@ impl<'l> Slice<'l> {
         self.line.appetite.note(if read { Body::Read } else { Body::Unread });
         let (record, bytes) = self.line.record(known, item, decision, again)?;
         self.decided.plan_bytes += bytes;
-        self.changes.push(Change::Record(Box::new(record.clone())));
+        let record = Arc::new(record);
+        self.changes.push(Change::Record(record.clone()));
         if record.state != State::Held {
             self.changes.extend(record::states(&self.line.name, &record.decision));
         }

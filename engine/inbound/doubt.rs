@@ -1,5 +1,7 @@
 //! Messages that may have been acted on although the store does not know.
 
+use std::sync::Arc;
+
 use super::Line;
 use crate::error::Result;
 use crate::mail::{MailboxName, Uid};
@@ -32,7 +34,7 @@ impl Line {
 
 /// How to perform these plans: those for messages below `doubtful` may be second ones, others
 /// are as `otherwise` says.
-pub(super) fn doubt(records: &[MessageRecord], doubtful: Uid, otherwise: Doubt) -> Doubt {
+pub(super) fn doubt(records: &[Arc<MessageRecord>], doubtful: Uid, otherwise: Doubt) -> Doubt {
     let any = records.iter().any(|record| record.key.uid < doubtful);
     if any { Doubt::Forgotten } else { otherwise }
 }

@@ -128,6 +128,7 @@ impl Line {
             let doubtful = self.doubt_below(&mailbox, &selected).await?;
             let mut open = Opened { mailboxes, mailbox: &mailbox, selected, doubtful };
             let closing = Vec::new();
+            let current = current.into_iter().map(Arc::new).collect();
             let plans = Ok(Plans { records: current, doubt: Doubt::Possible, closing });
             let records = self.perform(&mut open, plans, self.store.writing()).await?;
             self.tell(&records, &mut tally);
@@ -173,7 +174,7 @@ impl Line {
         open: &mut Opened<'_>,
         plans: Result<Plans>,
         writing: Writing,
-    ) -> Result<Vec<MessageRecord>> {
+    ) -> Result<Vec<Arc<MessageRecord>>> {
         let performed = match writing.sync().await.and(plans) {
             Ok(plans) => self.perform_durable(open, plans, writing.pen()).await,
             Err(error) => Err(error),
@@ -187,7 +188,7 @@ impl Line {
         open: &mut Opened<'_>,
         plans: Plans,
         pen: &Pen,
-    ) -> Result<Vec<MessageRecord>> {
+    ) -> Result<Vec<Arc<MessageRecord>>> {
         let Plans { records, doubt, closing } = plans;
         let doubt = doubt::doubt(&records, open.doubtful, doubt);
         for record in &records {
@@ -198,6 +199,7 @@ impl Line {
             mailboxes: &mut *open.mailboxes,
             selected: &open.selected,
             doubt,
+            renumbered: false,
         };
         let records = batch.perform().await?;
         pen.put(closing);
@@ -267,7 +269,8 @@ impl Line {
     }
 
     fn site(&self) -> Site<'_> {
-        Site { config: &self.config, account: &self.account, clock: &self.clock }
+        let (config, account) = (&self.config, &self.account);
+        Site { config, account, store: &self.store, clock: &self.clock }
     }
 
     /// The highest UID of a mailbox that was passed, whatever its UIDVALIDITY.
@@ -298,14 +301,15 @@ impl Line {
 
     /// Writes down that records ended without anything being performed, and tells.
     async fn settle(&self, records: Vec<MessageRecord>, tally: &mut Tally) -> Result<()> {
-        let changes = records.iter().map(|record| Change::Record(Box::new(record.clone())));
+        let records: Vec<_> = records.into_iter().map(Arc::new).collect();
+        let changes = records.iter().map(|record| Change::Record(record.clone()));
         self.store.write(changes.collect()).await?;
         self.tell(&records, tally);
         Ok(())
     }
 
     /// Counts and tells how records ended.
-    fn tell(&self, records: &[MessageRecord], tally: &mut Tally) {
+    fn tell(&self, records: &[Arc<MessageRecord>], tally: &mut Tally) {
         for record in records {
             match record.state {
                 State::Held => tally.held += 1,
@@ -349,7 +353,7 @@ impl Line {
 
 /// What is to be performed.
 struct Plans {
-    records: Vec<MessageRecord>,
+    records: Vec<Arc<MessageRecord>>,
     doubt: Doubt,
     /// What is written when all of it is performed.
     closing: Vec<Change>,

@@ -94,7 +94,10 @@ impl Line {
 /// Makes a record the successor of an earlier one of the same message.
 fn take_over(record: &mut MessageRecord, before: MessageRecord, item: &Item) {
     record.id = before.id;
-    record.hold = before.hold.map(|hold| Hold { attempts: hold.attempts + 1, ..hold });
+    record.hold = match before.hold {
+        Some(hold) => Some(Hold { attempts: hold.attempts + 1, ..hold }),
+        None => (before.state == State::Void).then(|| cut_short(before.decided_ms)),
+    };
     if item.is_broken() {
         // It cannot be had now; what is known of it from then is all there is.
         record.message_id = before.message_id;
@@ -111,6 +114,13 @@ fn take_over(record: &mut MessageRecord, before: MessageRecord, item: &Item) {
             record.marks.push(Mark { action, ..done.remove(at) });
         }
     }
+}
+
+/// The mark of a plan that a new UIDVALIDITY cut short: some of it may have been done without a
+/// word, so its successor is performed in doubt.
+fn cut_short(since_ms: i64) -> Hold {
+    let reason = "its mailbox got another UIDVALIDITY before all was done".into();
+    Hold { reason, since_ms, attempts: 0, retry_at_ms: None }
 }
 
 /// By what a message is known: its Message-ID, else a hash of the fields that

@@ -38,7 +38,7 @@ const TIME: Duration = Duration::from_secs(10);
 /// What was planned of a window. The plans are handed over to be written, not yet durable.
 pub(super) struct Window {
     /// The plans, in UID order.
-    pub(super) records: Vec<MessageRecord>,
+    pub(super) records: Vec<Arc<MessageRecord>>,
     /// Where it was left off: the first message that was not decided.
     pub(super) left_at: Option<Uid>,
 }
@@ -51,7 +51,7 @@ struct Gathering<'l> {
     coming: VecDeque<Uid>,
     /// Fetched and not yet decided.
     waiting: VecDeque<Item>,
-    records: Vec<MessageRecord>,
+    records: Vec<Arc<MessageRecord>>,
     plan_bytes: usize,
     began: Instant,
 }

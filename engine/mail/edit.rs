@@ -50,9 +50,10 @@ fn with_set(head: &[u8], name: &str, value: &str) -> Vec<u8> {
     let fields = Fields::scan(head);
     let first = fields.named(head, name).next().map(|field| field.range().start);
     let new = encode::field(name, value, line_end(head));
-    let mut out = Vec::with_capacity(head.len() + new.len());
+    let mut out = Vec::with_capacity(head.len() + new.len() + 2);
     let place = first.unwrap_or(fields.top());
     out.extend_from_slice(&head[..place]);
+    out.extend_from_slice(end_of_line(&head[..place]));
     out.extend_from_slice(&new);
     copy_without(head, place, &fields, |field| field.is(head, name), &mut out);
     out
@@ -64,7 +65,15 @@ fn with_added(head: &[u8], name: &str, value: &str) -> Vec<u8> {
         return head.to_vec();
     }
     let (above, below) = head.split_at(Fields::scan(head).top());
-    [above, &encode::field(name, value, line_end(head)), below].concat()
+    [above, end_of_line(above), &encode::field(name, value, line_end(head)), below].concat()
+}
+
+/// The line end that a last line lacks, so that what is added does not join it.
+fn end_of_line(above: &[u8]) -> &'static [u8] {
+    match above.last() {
+        None | Some(b'\n') => b"",
+        Some(_) => line_end(above).as_bytes(),
+    }
 }
 
 fn remove(head: &[u8], is_named: impl Fn(&Field) -> bool) -> Vec<u8> {

@@ -47,7 +47,7 @@ impl Selected {
 /// How much of a message to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// The header block with its final empty line.
+    /// The header block with its final empty line; of a very long one (256 KiB over IMAP) its start.
     Headers,
     /// All of it, byte for byte.
     Whole,

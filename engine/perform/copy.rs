@@ -16,8 +16,8 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
     for (target, group) in batch.ledger.open_by(target) {
         let (doubtful, mut group): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|open| batch.in_doubt(*open));
-        for open in doubtful {
-            match batch.found_in(&target, open.record).await {
+        for open in doubtful.iter().copied() {
+            match batch.found_in(&target, open, &doubtful).await {
                 Ok(true) => {
                     let note = format!("found in {target} after an interruption {UID_NOT_TOLD}");
                     batch.ledger.mark([open.done(MarkOutcome::Done, note)]);

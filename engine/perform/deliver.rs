@@ -4,6 +4,7 @@
 //! A Maildir delivery has a name made of the message's key, so a repeated one is recognised. In
 //! another account's mailbox a delivery in doubt is searched for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::letter::{self, Letter};
@@ -18,8 +19,15 @@ use crate::store::MarkOutcome;
 
 /// Performs every open delivery, one message on its way at a time. A target that cannot be reached
 /// costs the messages that are to be delivered there, and no others.
+///
+/// Returns when their marks are durable: what comes after may end the message's key, and then a
+/// delivery without a mark could not be made any more.
 pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
-    for (name, group) in batch.ledger.open_by(target) {
+    let groups = batch.ledger.open_by(target);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    for (name, group) in groups {
         let Some(target) = batch.ledger.site.config.targets.get(&name) else {
             batch.ledger.hold(&group, &no_such_target(&name));
             continue;
@@ -31,7 +39,7 @@ pub(super) async fn perform(batch: &mut Batch<'_>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    batch.ledger.pen.sync().await
 }
 
 fn target(action: &Action) -> Option<String> {
@@ -117,13 +125,14 @@ async fn into_account(
             return Ok(());
         }
     };
-    for open in group {
+    for open in group.iter().copied() {
         let Some(letter) = letter::fetch(batch, open).await? else { continue };
+        let place = (account, mailbox);
         let put = match batch.in_doubt(open) {
             true => {
-                let id = likeness(&batch.ledger.records[open.record]).message_id;
-                let place = (account, mailbox);
-                put_once(batch.ledger.site, place, there.as_mut(), &letter, id).await
+                let before =
+                    Before::of(batch, open, &group, &format!("delivered to {account}/{mailbox}"))?;
+                put_once(batch.ledger.site, place, there.as_mut(), &letter, before).await
             }
             false => put(there.as_mut(), mailbox, &letter).await,
         };
@@ -167,17 +176,40 @@ async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) 
     there.append_content(mailbox, &letter.content, &letter.flags, letter.received_ms).await
 }
 
+/// What is known of letters like this one.
+struct Before {
+    message_id: Option<String>,
+    /// Where such letters landed whose deliveries are marked.
+    accounted: BTreeSet<Uid>,
+    /// How many may have come there without a mark.
+    alike: usize,
+}
+
+impl Before {
+    fn of(batch: &Batch<'_>, open: Open, group: &[Open], at: &str) -> Result<Self> {
+        let doubtful: Vec<Open> =
+            group.iter().copied().filter(|twin| batch.in_doubt(*twin)).collect();
+        let alike = batch.ledger.open_twins(open, &doubtful);
+        let accounted = batch.ledger.accounted(open, at, |_| true)?;
+        let message_id = likeness(&batch.ledger.records[open.record]).message_id;
+        Ok(Self { message_id, accounted, alike })
+    }
+}
+
 /// Puts the letter there unless an earlier attempt did.
 async fn put_once(
     site: Site<'_>,
     (account, mailbox): (&str, &MailboxName),
     there: &mut dyn Mailboxes,
     letter: &Letter,
-    message_id: Option<String>,
+    before: Before,
 ) -> Result<Placed> {
     let size = size_kept(site, account, &letter.content).await?;
+    let Before { message_id, accounted, alike } = before;
     let like = Likeness { message_id, size, received_ms: letter.received_ms };
-    match there.find(mailbox, &like).await?.is_empty() {
+    let mut found = there.find(mailbox, &like).await?;
+    found.retain(|uid| !accounted.contains(uid));
+    match found.len() < alike {
         true => put(there, mailbox, letter).await,
         false => Ok(None),
     }

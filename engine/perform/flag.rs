@@ -2,6 +2,8 @@
 //!
 //! Setting and clearing flags may be repeated, so doubt needs no look.
 
+use std::sync::Arc;
+
 use super::{Batch, Done, Open, uids};
 use crate::error::Result;
 use crate::mail::Flag;
@@ -38,7 +40,7 @@ fn alteration(change: FlagChange, (flag, group): (Flag, Vec<Open>)) -> (Alterati
 }
 
 /// Changes that a later one of the same message and flag replaces.
-fn replaced(records: &[MessageRecord]) -> Vec<Done> {
+fn replaced(records: &[Arc<MessageRecord>]) -> Vec<Done> {
     let mut replaced = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let mut last: Vec<Flag> = Vec::new();

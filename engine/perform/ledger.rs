@@ -4,15 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold};
-use crate::error::Error;
-use crate::mail::MailboxName;
+use super::{Done, Landing, Open, Site, UID_NOT_TOLD, hold, likeness};
+use crate::error::{Error, Result};
+use crate::mail::{MailboxName, Uid};
 use crate::mailbox::{Alteration, FlagChange, Landed};
 use crate::pipeline::Action;
 use crate::store::{Change, Mark, MarkOutcome, MessageRecord, Pen, State};
 
 /// The most characters of a mark's note that are kept.
 const MOST_NOTE: usize = 300;
+
+/// Messages whose marks are written as one.
+const TOGETHER: usize = 50;
 
 /// Plans of one mailbox with their marks.
 pub struct Ledger<'a> {
@@ -21,7 +24,7 @@ pub struct Ledger<'a> {
     /// The mailbox that the messages are in.
     pub mailbox: &'a MailboxName,
     /// The plans.
-    pub records: Vec<MessageRecord>,
+    pub records: Vec<Arc<MessageRecord>>,
     /// Writes marks while the next command is under way.
     pub pen: &'a Pen,
     /// Records of which something may have been done before this ledger was made.
@@ -35,10 +38,10 @@ impl<'a> Ledger<'a> {
     pub fn new(
         site: Site<'a>,
         mailbox: &'a MailboxName,
-        records: Vec<MessageRecord>,
+        records: Vec<Arc<MessageRecord>>,
         pen: &'a Pen,
     ) -> Self {
-        let begun = |record: &MessageRecord| record.hold.is_some() || !record.marks.is_empty();
+        let begun = |record: &Arc<MessageRecord>| record.hold.is_some() || !record.marks.is_empty();
         let numbered = records.iter().enumerate();
         let begun = numbered.filter(|(_, record)| begun(record)).map(|(index, _)| index).collect();
         Self { site, mailbox, records, pen, begun, unwritten: BTreeSet::new() }
@@ -68,10 +71,48 @@ impl<'a> Ledger<'a> {
         groups
     }
 
+    /// Whether nothing is known yet of what became of it.
+    pub(super) fn is_open(&self, open: Open) -> bool {
+        let record = &self.records[open.record];
+        record.state == State::Planned && record.marks.iter().all(|mark| mark.action != open.action)
+    }
+
+    /// How many of a group look like this one, itself among them, and are open.
+    pub(super) fn open_twins(&self, open: Open, group: &[Open]) -> usize {
+        let like = likeness(&self.records[open.record]);
+        let twins = group.iter().filter(|twin| likeness(&self.records[twin.record]) == like);
+        twins.filter(|twin| self.is_open(**twin)).count()
+    }
+
+    /// Where messages like this one landed, as far as marks tell: UIDs behind the words `at` in the
+    /// notes of the records of its Message-ID, those of `accounts`.
+    pub(super) fn accounted(
+        &self,
+        open: Open,
+        at: &str,
+        accounts: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<Uid>> {
+        let record = &self.records[open.record];
+        let stored = match &record.message_id {
+            Some(id) => self.site.store.of_message_id(id)?,
+            None => Vec::new(),
+        };
+        let own = self.records.iter().map(Arc::as_ref);
+        let same = own.filter(|other: &&MessageRecord| other.message_id == record.message_id);
+        let all = stored.iter().chain(same).filter(|record| accounts(&record.key.account));
+        let marks = all.flat_map(|record| &record.marks);
+        let notes = marks.filter_map(|mark| mark.note.as_deref());
+        let uid = |note: &str| note.rsplit_once(at)?.1.strip_prefix('/')?.parse().ok().map(Uid);
+        Ok(notes.filter_map(uid).collect())
+    }
+
     /// Notes what became of actions, with what landed in a mailbox of ours, and writes it down.
     pub(super) fn mark(&mut self, done: impl IntoIterator<Item = Done>) {
-        let changes = self.noted(done);
-        self.pen.put(changes);
+        let mut done = done.into_iter().peekable();
+        while done.peek().is_some() {
+            let changes = self.noted(done.by_ref().take(TOGETHER));
+            self.pen.put(changes);
+        }
     }
 
     /// As [`Ledger::mark`], for what a look at the target may not find again.
@@ -91,14 +132,14 @@ impl<'a> Ledger<'a> {
     fn written(&mut self) -> Vec<Change> {
         let unwritten = std::mem::take(&mut self.unwritten);
         let records = unwritten.into_iter().map(|at| self.records[at].clone());
-        records.map(|record| Change::Record(Box::new(record))).collect()
+        records.map(Change::Record).collect()
     }
 
     /// A record whose last action this was is settled by it.
     fn note(&mut self, done: Done) -> Option<Change> {
         let at_ms = self.site.clock.now_ms();
         let note = Some(shorten(&done.note));
-        let record = &mut self.records[done.record];
+        let record = Arc::make_mut(&mut self.records[done.record]);
         record.marks.push(Mark { action: done.action, at_ms, outcome: done.outcome, note });
         if record.state == State::Planned && is_done(record) {
             record.state = State::Settled;
@@ -139,21 +180,24 @@ impl<'a> Ledger<'a> {
     pub(super) fn hold(&mut self, group: &[Open], error: &Error) {
         let (now, why) = (self.site.clock.now_ms(), error.to_string());
         for open in group {
-            hold(&mut self.records[open.record], &why, error.into(), now);
+            hold(Arc::make_mut(&mut self.records[open.record]), &why, error.into(), now);
         }
         self.mark(group.iter().map(|open| open.done(MarkOutcome::Failed, why.clone())));
     }
 
     /// The records, now that everything open was performed: what is not held is settled.
-    pub(super) fn close(mut self) -> Vec<MessageRecord> {
+    pub(super) fn close(mut self) -> Vec<Arc<MessageRecord>> {
         for (index, record) in self.records.iter_mut().enumerate() {
             if record.state == State::Planned {
-                record.state = State::Settled;
+                Arc::make_mut(record).state = State::Settled;
                 self.unwritten.insert(index);
             }
         }
-        let changes = self.written();
-        self.pen.put(changes);
+        let mut changes = self.written();
+        while !changes.is_empty() {
+            let rest = changes.split_off(changes.len().min(TOGETHER));
+            self.pen.put(std::mem::replace(&mut changes, rest));
+        }
         self.records
     }
 

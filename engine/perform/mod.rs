@@ -9,6 +9,27 @@
 //! tried again by themselves where that may help. Only the end of the connection (or of the store)
 //! ends the batch: the plans stay open and are taken up again in doubt, where what may already have
 //! happened is looked up instead of repeated.
+//!
+//! # Where an action may be cut off
+//!
+//! Between the durable plan and the durable mark, and what the next start makes of it. Each place is a
+//! [`Point`] that a test dies at (`tests/crash`).
+//!
+//! | action | places | looked up by |
+//! |---|---|---|
+//! | flags | `Point::Unsent` to `Point::Answered` of STORE; `Point::FlagsChanged`, `Point::FlagsSynced` | nothing: set again |
+//! | copy | the same of COPY; `Point::Brought` to `Point::TargetSynced` | likeness in the target, of which no mark tells; a Maildir knows the link by its file |
+//! | move | the same of MOVE; `Point::Brought` to `Point::SourceSynced` | the source, if the move is atomic; then as a copy |
+//! | move without MOVE | COPY, then STORE and EXPUNGE; `Point::Removed`, `Point::RemovalSynced` | as a copy: found, only the removal is made |
+//! | delivery to an account | APPEND, with `Point::HalfSent` | likeness in the target, of which no mark tells |
+//! | delivery to a Maildir | `Point::TemporaryWritten` to `Point::DeliverySynced` | its file name, which the message's key makes |
+//! | making a target | CREATE; `Point::FolderMade`, `Point::MailboxMade` | whether it is there |
+//! | a Maildir's UIDs | `Point::ValidityRemembered` to `Point::ListReplaced`, `Point::TwinRenamed` | the files themselves |
+//!
+//! Marks of deliveries are durable before anything ends the message's key: a message that is gone
+//! cannot be delivered any more.
+//!
+//! [`Point`]: crate::fault_point::Point
 
 use std::sync::Arc;
 
@@ -17,8 +38,9 @@ use crate::config::{Account, Config};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use crate::mailbox::{Alteration, Altered, Likeness, Mailboxes, Selected, ends_session};
-use crate::store::{MarkOutcome, MessageRecord};
+use crate::store::{MarkOutcome, MessageRecord, Store};
 
+mod check;
 mod copy;
 mod deliver;
 mod flag;
@@ -55,6 +77,8 @@ pub struct Site<'a> {
     pub config: &'a Config,
     /// The account whose mailbox is selected.
     pub account: &'a Account,
+    /// What mailmill itself put where.
+    pub store: &'a Store,
     /// What time it is.
     pub clock: &'a Clock,
 }
@@ -88,6 +112,8 @@ pub struct Batch<'a> {
     pub selected: &'a Selected,
     /// Whether something may have happened already.
     pub doubt: Doubt,
+    /// The plans' UIDs are void: the mailbox got another UIDVALIDITY under way.
+    pub renumbered: bool,
 }
 
 /// What became of one action.
@@ -129,7 +155,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// What trying again may mend.
-    pub async fn perform(mut self) -> Result<Vec<MessageRecord>> {
+    pub async fn perform(mut self) -> Result<Vec<Arc<MessageRecord>>> {
         deliver::perform(&mut self).await?;
         flag::perform(&mut self).await?;
         copy::perform(&mut self).await?;
@@ -142,13 +168,16 @@ impl Batch<'_> {
     async fn alter(&mut self, groups: &[(Alteration, Vec<Open>)]) -> Result<Vec<Refused>> {
         let alterations: Vec<Alteration> =
             groups.iter().map(|(alteration, _)| alteration.clone()).collect();
-        let mut refused = Vec::new();
+        let (mut refused, mut untold) = (Vec::new(), Vec::new());
         let ledger = &mut self.ledger;
         let mut tell = |Altered { index, uids, outcome }: Altered| {
             let Some((alteration, group)) = groups.get(index) else { return };
             let group = of_uids(group, &uids);
             match outcome {
-                Ok(landed) => ledger.altered(alteration, &group, &landed),
+                Ok(landed) => {
+                    let told = check::told(alteration, group, &landed, &mut untold);
+                    ledger.altered(alteration, &told, &landed);
+                }
                 Err(error) => {
                     let target = alteration.target().cloned();
                     refused.push(Refused { target, group, error });
@@ -156,13 +185,16 @@ impl Batch<'_> {
             }
         };
         self.mailboxes.alter(&alterations, &mut tell).await?;
+        for untold in untold {
+            self.check(untold).await?;
+        }
         Ok(refused)
     }
 
     /// An error on the batch's own connection: where it can still be used, these messages are held;
     /// else it ends the batch.
     fn refuse(&mut self, group: &[Open], error: Error) -> Result<()> {
-        if ends_session(self.mailboxes) {
+        if self.renumbered || ends_session(self.mailboxes) {
             return Err(error);
         }
         self.ledger.hold(group, &error);
@@ -195,17 +227,33 @@ impl Batch<'_> {
 
     /// Whether the message is to be found in `target`; the batch's own mailbox is selected again.
     ///
-    /// Where the batch holds several that look alike, as many must be there: else one of them would
-    /// pass for another.
-    async fn found_in(&mut self, target: &MailboxName, record: usize) -> Result<bool> {
-        let like = likeness(&self.ledger.records[record]);
-        let alike = self.ledger.records.iter().filter(|other| likeness(other) == like).count();
+    /// What an action with a mark put there does not count. Where several that look alike may have
+    /// come there (`group`, it among them), as many must be there: else one would pass for another.
+    async fn found_in(&mut self, target: &MailboxName, open: Open, group: &[Open]) -> Result<bool> {
+        let like = likeness(&self.ledger.records[open.record]);
+        let alike = self.ledger.open_twins(open, group);
+        let own = self.ledger.site.account.name.as_str();
+        let at = format!("-> {target}");
+        let accounted = self.ledger.accounted(open, &at, |account| account == own)?;
         let found = match self.mailboxes.exists(target).await? {
-            true => self.mailboxes.find(target, &like).await?.len(),
-            false => 0,
+            true => self.mailboxes.find(target, &like).await?,
+            false => Vec::new(),
         };
-        self.mailboxes.select(self.ledger.mailbox).await?;
-        Ok(found >= alike)
+        self.select_again().await?;
+        Ok(found.iter().filter(|uid| !accounted.contains(uid)).count() >= alike)
+    }
+
+    /// Selects the batch's mailbox. Its UIDs must still name the same messages.
+    async fn select_again(&mut self) -> Result<()> {
+        let mailbox = self.ledger.mailbox;
+        let now = self.mailboxes.select(mailbox).await?;
+        if now.uidvalidity == self.selected.uidvalidity {
+            return Ok(());
+        }
+        self.renumbered = true;
+        let what =
+            format!("go on in mailbox {mailbox} of account {}", self.ledger.site.account.name);
+        Err(Error::temporary(what, "it got another UIDVALIDITY meanwhile"))
     }
 }
 

@@ -44,9 +44,16 @@ async fn undone(
             return Ok(Vec::new());
         }
     };
+    let here = |open: &Open| present.contains(&open.uid);
     let mut undone = Vec::new();
-    for open in doubtful {
-        match still_to_move(batch, target, open, present.contains(&open.uid)).await {
+    let (staying, leaving): (Vec<_>, Vec<_>) = match batch.mailboxes.moves_atomically() {
+        true => doubtful.into_iter().partition(here),
+        false => (Vec::new(), doubtful),
+    };
+    // What is here was not moved.
+    undone.extend(staying);
+    for open in leaving.iter().copied() {
+        match still_to_move(batch, target, open, (here(&open), &leaving)).await {
             Ok(Some(done)) => batch.ledger.mark([done]),
             Ok(None) => undone.push(open),
             Err(error) => batch.refuse(&[open], error)?,
@@ -72,12 +79,9 @@ async fn still_to_move(
     batch: &mut Batch<'_>,
     target: &MailboxName,
     open: Open,
-    here: bool,
+    (here, group): (bool, &[Open]),
 ) -> Result<Option<Done>> {
-    if here && batch.mailboxes.moves_atomically() {
-        return Ok(None);
-    }
-    let found = batch.found_in(target, open.record).await?;
+    let found = batch.found_in(target, open, group).await?;
     if here && found {
         batch.mailboxes.expunge(&[open.uid]).await?;
     }

@@ -20,7 +20,7 @@ pub struct Cursor {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Writes a record, over an earlier one of the same id where there is one.
-    Record(Box<MessageRecord>),
+    Record(Arc<MessageRecord>),
     /// Moves a cursor, forth or back.
     Cursor {
         /// The account's name.

@@ -2,8 +2,8 @@
 //! panics.
 //!
 //! sled 0.34 is trusted with little. Its `flush` leaves the file's metadata and the drive's cache
-//! alone, so the data file is synced over a handle of our own. It panics on some damaged files;
-//! each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
+//! alone, so the data file is synced over a handle of our own; so are its settings, which it never
+//! syncs. It panics on some damaged files; each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
 //! for something never written ([`super::seal`]).
 
 use std::fs::{self, DirBuilder, File};
@@ -20,6 +20,7 @@ use super::lock::Lock;
 use super::witness::{ADVICE, Acknowledged, Witness};
 use super::{compact, key, place, seal, value};
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 
 /// What the seal does not cover: it changes with each commit.
 pub(super) const UNSEALED: [&[u8]; 2] = [&key::SEAL, &key::SEQUENCE];
@@ -79,7 +80,9 @@ impl Disk {
         let what = || opening(data);
         let folder = place::store(data);
         remove_torn_snapshots(&folder).or_later(what)?;
+        remove_unwritten_settings(&folder).or_later(what)?;
         let tree = open_sled(&folder, data)?;
+        reach(Point::StoreOpened);
         let damaged = |why| Error::permanent(what(), why).next(ADVICE);
         let number = |key| match fenced(|| tree.get(key)).map_err(damaged)? {
             Some(bytes) => value::numbered(&bytes).map(|(number, _)| number),
@@ -93,6 +96,7 @@ impl Disk {
         }
         let file = File::open(folder.join("db")).or_later(what)?;
         file.sync_all().or_later(what)?;
+        File::open(folder.join("conf")).and_then(|conf| conf.sync_all()).or_later(what)?;
         // The names of sled's files, and of the folders themselves.
         for folder in [Some(&*folder), Some(data), data.parent()].into_iter().flatten() {
             place::sync(folder).or_later(what)?;
@@ -182,10 +186,12 @@ impl Disk {
         }
         batch.insert(&key::SEQUENCE, value::number(sequence));
         batch.insert(&key::SEAL, value::number(seal));
+        reach(Point::StoreUnapplied);
         let _alone = self.whole.write().unwrap_or_else(PoisonError::into_inner);
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
         self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
+        reach(Point::StoreApplied);
         Ok(sequence)
     }
 
@@ -206,10 +212,13 @@ impl Disk {
         }
         let covered = self.applied.load(Ordering::Acquire);
         fenced(|| self.tree.flush()).map_err(|why| self.fail(why))?;
+        reach(Point::StoreFlushed);
         self.data.sync_data().map_err(|why| self.fail(why))?;
+        reach(Point::StoreSynced);
         let highest = self.next_id.load(Ordering::Acquire).saturating_sub(1);
         let known = Acknowledged { commits: covered, highest };
         self.witness.note(known).map_err(|why| self.fail(why))?;
+        reach(Point::StoreWitnessed);
         *durable = covered;
         Ok(())
     }
@@ -335,6 +344,17 @@ pub(super) fn remove_torn_snapshots(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// sled writes its settings once and does not sync them: where the power went before we did, the file
+/// may have its length and nothing in it. It only says what we always say, and sled writes it anew.
+fn remove_unwritten_settings(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join("conf");
+    match fs::read(&path) {
+        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => fs::remove_file(path),
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
+    }
 }
 
 fn opening(data: &Path) -> String {

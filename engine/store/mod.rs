@@ -13,6 +13,19 @@
 //! | *released* | [`State::Released`]: a person let a held message go | nothing |
 //! | *void* | [`State::Void`]: its key no longer names a message | nothing: if it still exists it is met again under its new key |
 //!
+//! # Where a commit may be cut off
+//!
+//! Each place is a [`Point`] that a test dies at (`tests/crash`), by a kill and by a loss of power:
+//!
+//! | place | after a kill | after a loss of power |
+//! |---|---|---|
+//! | [`Point::StoreOpened`] | as before | as before: what sled recovered is not needed to recover again |
+//! | [`Point::StoreUnapplied`] | nothing of the batch is there | the same |
+//! | [`Point::StoreApplied`], [`Point::StoreFlushed`] | all or nothing of it is there | the same; batches survive up to one of them, none after it |
+//! | [`Point::StoreSynced`], [`Point::StoreWitnessed`] | all of it is there | all of it is there; the witness may say less, never more |
+//! | [`Point::Pruned`] | these records are gone, others wait to be pruned | the same |
+//! | [`Point::HeldUnchanged`], [`Point::HeldChanged`] | a person's word is kept or was not given | the same |
+//!
 //! # What makes this hold
 //!
 //! - A message is touched on its server only after [`Store::commit`] returned for its plan.
@@ -45,6 +58,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 
 mod build;
@@ -200,7 +214,7 @@ impl Store {
                 let held = self.read_record(id)?.filter(|record| record.state == State::Held);
                 let Some(mut record) = held else { continue };
                 change(&mut record);
-                changes.push((id, Change::Record(Box::new(record))));
+                changes.push((id, Change::Record(Arc::new(record))));
             }
             if changes.is_empty() {
                 return Ok(Vec::new());
@@ -431,6 +445,7 @@ impl Store {
                 self.disk.apply(draft.into_batch())?
             };
             self.disk.make_durable(sequence)?;
+            reach(Point::Pruned);
         }
         Ok(removed)
     }

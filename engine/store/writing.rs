@@ -78,9 +78,7 @@ impl Writing {
     /// # Errors
     /// Something was not written; [`Writing::finish`] says why.
     pub async fn sync(&self) -> Result<()> {
-        let (tell, told) = oneshot::channel();
-        self.pen.hand_over(Job::Sync(tell));
-        told.await.map_err(|_| Error::temporary("write the store", "an earlier write failed"))
+        self.pen.sync().await
     }
 
     /// Waits until everything taken survives a loss of power.
@@ -105,6 +103,16 @@ impl Pen {
     /// As [`Pen::put`], but they are synced as soon as they are written.
     pub fn put_soon(&self, changes: Vec<Change>) {
         self.hand_over(Job::WriteSoon(changes));
+    }
+
+    /// As [`Writing::sync`].
+    ///
+    /// # Errors
+    /// As [`Writing::sync`].
+    pub async fn sync(&self) -> Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.hand_over(Job::Sync(tell));
+        told.await.map_err(|_| Error::temporary("write the store", "an earlier write failed"))
     }
 
     /// Returns when not too much waits to be written.

@@ -60,7 +60,7 @@ fn record(id: u64, state: State, marks: &[(usize, MarkOutcome)]) -> MessageRecor
 fn table(records: Vec<MessageRecord>) -> Vec<String> {
     let mill = mill("fn inbound(mail) { }");
     let changes: Vec<_> =
-        records.into_iter().map(|record| Change::Record(Box::new(record))).collect();
+        records.into_iter().map(|record| Change::Record(std::sync::Arc::new(record))).collect();
     Store::open(&mill.path("data")).unwrap().commit(&changes).unwrap();
     let text = mill.expect(0, &["explain"]);
     text.split('─').filter(|row| row.contains("Message")).map(words).collect()

@@ -8,6 +8,8 @@ use mailmill::mail::{MailboxName, Uid};
 use mailmill::mailbox::imap::{self, ImapMailboxes};
 use secrecy::SecretString;
 
+mod certificates;
+mod flight;
 mod peer;
 mod refusals;
 mod server;

@@ -12,7 +12,7 @@ use super::{DEADLINE, SEEN, connect, connect_within, name, uids};
 use crate::support::fake_imap::{FakeImap, PASSWORD, Peer};
 
 /// A connection to a peer that plays `script` after login and SELECT of a mailbox with 3 messages.
-async fn selected<F, Fut>(capabilities: &'static str, script: F) -> (ImapMailboxes, FakeImap)
+pub async fn selected<F, Fut>(capabilities: &'static str, script: F) -> (ImapMailboxes, FakeImap)
 where
     F: FnOnce(Peer) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -249,6 +249,23 @@ async fn a_large_mailbox_is_looked_through_in_windows() {
     fake.finish().await;
 }
 
+/// It is longer than `max_size` here, and would be met again after every reconnect.
+#[tokio::test]
+async fn a_header_of_any_length_costs_bounded_memory_and_no_connection() {
+    let (mut mail, fake) = selected("", |mut peer: Peer| async move {
+        let tag = peer.expect("UID FETCH 1 ").await;
+        let header = "X-Long: 0123456789\r\n".repeat(200_000) + "\r\n";
+        let data = format!("UID 1 FLAGS () RFC822.SIZE 9 BODY[HEADER] {{{}}}", header.len());
+        peer.send(format!("* 1 FETCH ({data}\r\n{header})\r\n{tag} OK done\r\n")).await;
+    })
+    .await;
+    let fetched = mail.fetch(&uids([1]), Extent::Headers).await.unwrap().remove(0);
+    assert!(fetched.bytes.len() <= 256 * 1024 && fetched.bytes.ends_with(b"9\r\n"));
+    assert!(fetched.bytes.capacity() <= 512 * 1024);
+    assert_eq!(mail.broken(), None);
+    fake.finish().await;
+}
+
 #[tokio::test]
 async fn hostile_sizes_end_the_connection_with_a_clear_error() {
     for (answer, told) in [
@@ -322,6 +339,8 @@ async fn where_messages_landed_is_taken_from_every_form_and_no_lie() {
         ("", "OK [COPYUID 9 1:2 11:13] done", None),
         ("", "OK [COPYUID 9 1:4294967295 1:4294967295] done", None),
         ("", "OK [COPYUID garbage] done", None),
+        ("", "OK [COPYUID 9 7:9 11:13] done", None),
+        ("", "OK [COPYUID 9 1:3 0,0,0] done", None),
     ] {
         let (mut mail, fake) = selected("MOVE", move |mut peer: Peer| async move {
             let tag = peer.expect("UID MOVE 1:3 \"Target\"").await;
@@ -334,7 +353,7 @@ async fn where_messages_landed_is_taken_from_every_form_and_no_lie() {
                 assert_eq!(moved.uidvalidity, Some(UidValidity(9)), "{tagged}");
                 assert_eq!((moved.uids.len(), moved.uids[&Uid(3)]), (count, Uid(13)));
             }
-            None => assert!(moved.uids.is_empty(), "{tagged}"),
+            None => assert_eq!(moved, mailmill::mailbox::Landed::default(), "{tagged}"),
         }
         fake.finish().await;
     }
@@ -343,7 +362,7 @@ async fn where_messages_landed_is_taken_from_every_form_and_no_lie() {
 #[tokio::test]
 async fn without_move_only_our_own_uids_are_expunged() {
     let (mut mail, fake) = selected("UIDPLUS", |mut peer: Peer| async move {
-        peer.answer("UID COPY 1,3 \"Target\"", "").await;
+        peer.answer("UID COPY 1,3 \"Target\"", "* OK [COPYUID 9 1,3 7:8] done\r\n").await;
         peer.answer("UID STORE 1,3 +FLAGS.SILENT (\\Deleted)", "").await;
         peer.answer("UID EXPUNGE 1,3", "").await;
         peer.refuse("UID COPY 2", "NO [OVERQUOTA] full").await;

@@ -30,6 +30,19 @@ fn a_field_is_added_above_all_others_with_the_line_ends_in_use() {
 }
 
 #[test]
+fn a_field_does_not_join_a_last_line_without_an_end() {
+    for (given, expected) in [
+        (&b" stray"[..], " stray\r\nB: 2\r\n"),
+        (b"From a@b Mon", "From a@b Mon\r\nB: 2\r\n"),
+        (b"From a@b Mon\n stray", "From a@b Mon\n stray\nB: 2\n"),
+        (b"A: 1", "B: 2\r\nA: 1"),
+    ] {
+        assert_eq!(text(&Message::whole(given).with_header_added("B", "2")), expected);
+        assert_eq!(text(&Message::whole(given).with_header_set("B", "2")), expected);
+    }
+}
+
+#[test]
 fn receipt_requests_go_in_every_form_and_nothing_else_does() {
     let stripped = message("receipt-all").without_receipt_requests();
     assert!(!stripped.receipt_requested());

@@ -230,7 +230,20 @@ fn hostile_ids_subjects_and_parameters() {
 
 #[test]
 fn hostile_bodies() {
-    for piece in ["<", "<a ", "<!--", "<style>", "</", "<p>", "&", "&amp", ";", "<script></scrip"] {
+    for piece in [
+        "<div><b>",
+        "<table><tr><td>",
+        "<",
+        "<a ",
+        "<!--",
+        "<style>",
+        "</",
+        "<p>",
+        "&",
+        "&amp",
+        ";",
+        "<script></scrip",
+    ] {
         is_linear(8_000, |n| body("text/html", piece.repeat(n)));
     }
     for piece in ["=", "=\r\n", " ", "=3", "\r\n"] {

@@ -215,6 +215,20 @@ fn a_snapshot_that_was_never_finished_does_no_harm() {
     assert_eq!(store.cursor("smartcity", &inbox()).unwrap(), Some(cursor(5)));
 }
 
+/// sled does not sync its settings: after a loss of power they may have their length and nothing else.
+#[test]
+fn settings_that_never_reached_the_disk_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path()).unwrap().commit(&[cursor_to(5)]).unwrap();
+    let conf = folder.path().join("store/conf");
+    let length = fs::metadata(&conf).unwrap().len();
+    for zeros in [0, 4, usize::try_from(length).unwrap()] {
+        fs::write(&conf, vec![0; zeros]).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.cursor("smartcity", &inbox()).unwrap(), Some(cursor(5)));
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();

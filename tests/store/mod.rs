@@ -74,12 +74,12 @@ fn long_record(id: u64, bytes: usize) -> MessageRecord {
     long
 }
 
-fn with_state(id: u64, state: State) -> MessageRecord {
+pub fn with_state(id: u64, state: State) -> MessageRecord {
     MessageRecord { state, ..record(id) }
 }
 
-fn write(record: MessageRecord) -> Change {
-    Change::Record(Box::new(record))
+pub fn write(record: MessageRecord) -> Change {
+    Change::Record(Arc::new(record))
 }
 
 fn cursor(uid: u32) -> Cursor {
@@ -94,7 +94,7 @@ fn remember(key: &str, value: &str) -> Change {
     Change::State { account: account(), step: "count".into(), key: key.into(), value: value.into() }
 }
 
-fn link(project: &str, evidence: &str, id: u64) -> Change {
+pub fn link(project: &str, evidence: &str, id: u64) -> Change {
     Change::Link { project: project.into(), evidence: evidence.into(), id }
 }
 

@@ -102,7 +102,10 @@ fn a_compacted_store_holds_the_same_in_less() {
     let store = Store::open(folder.path()).unwrap();
     assert!(store.survey().well && !store.survey().salvaged, "{:?}", store.survey());
     store
-        .commit(&[Change::Record(Box::new(with_state(21, mailmill::store::State::Held)))])
+        .commit(&[Change::Record(std::sync::Arc::new(with_state(
+            21,
+            mailmill::store::State::Held,
+        )))])
         .unwrap();
     drop(store);
     assert_eq!(Store::open(folder.path()).unwrap().held().unwrap().len(), 1);

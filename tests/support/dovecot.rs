@@ -28,6 +28,8 @@ pub enum Profile {
     Exchange,
     /// As Gmail.
     Gmail,
+    /// UIDPLUS without MOVE: a move is a copy and an expunge.
+    NoMove,
     /// IMAP4rev1 and nothing else.
     Bare,
 }
@@ -58,6 +60,7 @@ impl Dovecot {
             Profile::Full => "full",
             Profile::Exchange => "exchange",
             Profile::Gmail => "gmail",
+            Profile::NoMove => "nomove",
             Profile::Bare => "bare",
         };
         let output = imapd().args(["start"]).arg(self.folder.path()).arg(profile).output().unwrap();
@@ -155,6 +158,17 @@ impl Dovecot {
         }
         write!(to, "c LOGOUT\r\n").unwrap();
         until(&mut lines, "c ");
+    }
+
+    /// Gives the user `c<NUMBER>@example.test` all the mail of another one, UIDs included. No session
+    /// of either may be open.
+    pub fn clone_user(&self, from: &str, number: usize) -> String {
+        let to = format!("c{number}@example.test");
+        let mail = self.folder.path().join("mail");
+        // Ownership is kept: Dovecot has a user of its own.
+        let copied = Command::new("cp").arg("-a").arg(mail.join(from)).arg(mail.join(&to)).status();
+        assert!(copied.unwrap().success(), "copy the mail of {from}");
+        to
     }
 
     /// The subjects in a mailbox, in the order of their UIDs.

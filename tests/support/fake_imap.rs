@@ -4,12 +4,15 @@
 //! fails the test at [`FakeImap::finish`].
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mailmill::config::{Imap, Security, secret};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rustls::ServerConfig;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 pub const USER: &str = "alice@example.test";
 pub const PASSWORD: &str = "hunter2-secret";
@@ -30,7 +33,7 @@ impl FakeImap {
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            script(Peer { stream: BufReader::new(stream), heard: Vec::new() }).await;
+            script(Peer { stream: BufReader::new(Box::new(stream)), heard: Vec::new() }).await;
         });
         Self { port, task }
     }
@@ -62,8 +65,12 @@ pub struct Said {
     pub text: String,
 }
 
+/// A connection, with TLS or without.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
 pub struct Peer {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
     /// Every command so far, without its tag.
     pub heard: Vec<String>,
 }
@@ -74,6 +81,22 @@ impl Peer {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref()).await;
         let _ = self.stream.get_mut().flush().await;
+    }
+
+    /// Goes on inside TLS.
+    ///
+    /// # Errors
+    /// The client does not shake hands.
+    pub async fn into_tls(self, config: Arc<ServerConfig>) -> std::io::Result<Self> {
+        assert!(self.stream.buffer().is_empty(), "the client said something before TLS");
+        let stream = TlsAcceptor::from(config).accept(self.stream.into_inner()).await?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)), heard: self.heard })
+    }
+
+    /// Hands the rest of the connection to another server of this machine.
+    pub async fn pipe_to(mut self, port: u16) {
+        let mut other = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut self.stream, &mut other).await;
     }
 
     /// The next command; `None` when the client has gone. Literals are asked for.
@@ -126,8 +149,18 @@ impl Peer {
     }
 
     pub async fn log_in_with_delimiter(&mut self, capabilities: &str, delimiter: &str) {
-        let told = format!("* CAPABILITY IMAP4rev1 {capabilities}\r\n");
         self.send("* OK ready\r\n").await;
+        self.log_in_greeted(capabilities, delimiter).await;
+    }
+
+    /// As [`Peer::log_in`], where the greeting was given before TLS.
+    pub async fn log_in_after(&mut self, greeting: &str, capabilities: &str) {
+        self.send(greeting).await;
+        self.log_in_greeted(capabilities, "\"/\"").await;
+    }
+
+    async fn log_in_greeted(&mut self, capabilities: &str, delimiter: &str) {
+        let told = format!("* CAPABILITY IMAP4rev1 {capabilities}\r\n");
         self.answer("CAPABILITY", &told).await;
         self.answer("LOGIN", "").await;
         self.answer("CAPABILITY", &told).await;

@@ -3,4 +3,9 @@
 pub mod corpus;
 pub mod dovecot;
 pub mod fake_imap;
+pub mod fake_server;
+pub mod fake_world;
 pub mod mill;
+pub mod office;
+pub mod power;
+pub mod proxy;

@@ -6,16 +6,17 @@ use super::Findings;
 use super::source::Text;
 
 /// What each module of the engine may import besides itself. `*` is all of them.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("error", &[]),
     ("clock", &[]),
     ("fault", &[]),
+    ("fault_point", &[]),
     ("workers", &["error"]),
     ("mail", &["error", "fault"]),
     ("maillog", &["mail", "clock"]),
     ("config", &["mail", "pipeline", "fault", "error"]),
-    ("store", &["mail", "pipeline", "error", "clock"]),
-    ("mailbox", &["mail", "config", "error", "fault", "clock"]),
+    ("store", &["mail", "pipeline", "error", "fault_point", "clock"]),
+    ("mailbox", &["mail", "config", "error", "fault", "fault_point", "clock"]),
     ("pipeline", &["mail", "config", "fault", "error", "clock"]),
     ("perform", &["mail", "store", "mailbox", "pipeline", "config", "error", "clock"]),
     (

@@ -79,7 +79,13 @@ impl Session {
         let what = self.here(&format!("move {} to {target}", named(uids)))?;
         self.needs_uidplus(&what)?;
         let landed = Box::pin(self.copy(uids, target)).await?;
-        Box::pin(self.expunge(uids)).await?;
+        if landed.uids.is_empty() && !uids.is_empty() {
+            let why = "the server does not say what it copied, so nothing is removed yet";
+            return Err(Error::temporary(self.at(&what), why).next("it is looked for later"));
+        }
+        // What the server does not name as copied stays: it may be in no other place.
+        let copied: Vec<Uid> = landed.uids.keys().copied().collect();
+        Box::pin(self.expunge(&copied)).await?;
         Ok(landed)
     }
 
@@ -139,15 +145,17 @@ pub(super) fn flag_item(change: FlagChange, flags: &[Flag]) -> String {
     format!("{sign}FLAGS.SILENT ({})", flags.join(" "))
 }
 
-/// What a COPYUID code tells of the messages asked for. Exchange sends UIDVALIDITY 0, which says
-/// nothing.
+/// What a COPYUID code tells of the messages asked for. One that names none of them says nothing,
+/// nor does UIDVALIDITY 0, which Exchange sends.
 pub(super) fn take_landed(landed: &mut Landed, code: &Code, asked: &BTreeSet<Uid>) {
     if let Code::CopyUid { uidvalidity, from, to } = code
         && *uidvalidity > 0
     {
-        landed.uidvalidity = Some(UidValidity(*uidvalidity));
         let told = pairs(from, to, asked.len()).into_iter();
-        landed.uids.extend(told.filter(|(from, _)| asked.contains(from)));
+        landed.uids.extend(told.filter(|(from, to)| asked.contains(from) && to.0 > 0));
+        if !landed.uids.is_empty() {
+            landed.uidvalidity = Some(UidValidity(*uidvalidity));
+        }
     }
 }
 

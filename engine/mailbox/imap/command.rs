@@ -10,6 +10,8 @@ use crate::mailbox::Content;
 
 /// A command without its tag.
 pub(super) struct Command<'a> {
+    /// How it begins: its name.
+    pub(super) verb: &'static str,
     parts: Vec<Part<'a>>,
 }
 
@@ -43,9 +45,9 @@ pub(super) enum LiteralMode {
 }
 
 impl<'a> Command<'a> {
-    /// `words` is our own text: never a value from outside.
-    pub(super) fn new(words: &str) -> Self {
-        Self { parts: vec![Part::Text(Zeroizing::new(words.as_bytes().to_vec()))] }
+    /// `verb` is our own text: never a value from outside.
+    pub(super) fn new(verb: &'static str) -> Self {
+        Self { verb, parts: vec![Part::Text(Zeroizing::new(verb.as_bytes().to_vec()))] }
     }
 
     /// Adds a blank and our own text.

@@ -3,7 +3,7 @@
 //! There is no way from here to a login in clear text but [`Security::None`], and that only to an
 //! address of this machine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ use super::tls;
 
 /// Bytes of text in one response: a search result of some 90,000 UIDs.
 const LONGEST_TEXT: usize = 1024 * 1024;
+
+/// Bytes of literals that are always taken, however small `max_size` is: a message with a long
+/// header must not end the connection each time it is met.
+const LEAST_LITERALS: u64 = 16 * 1024 * 1024;
 
 /// Bytes of a line before TLS.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -59,9 +63,15 @@ pub(super) async fn connect(
     }
 }
 
-fn new_session(place: String, deadline: Duration, max_size: u64, wire: Box<dyn Wire>) -> Session {
+/// A session over a connection on which nothing was said yet.
+pub(super) fn new_session(
+    place: String,
+    deadline: Duration,
+    max_size: u64,
+    wire: Box<dyn Wire>,
+) -> Session {
     // RFC822.SIZE may be an estimate (Exchange): a message may be somewhat larger than it says.
-    let literals = max_size.saturating_add(max_size / 8).saturating_add(64 * 1024);
+    let literals = max_size.saturating_add(max_size / 8).max(LEAST_LITERALS);
     Session {
         client: Client::new(Filter::new(wire, Limits { text: LONGEST_TEXT, literals })),
         deadline,
@@ -69,6 +79,7 @@ fn new_session(place: String, deadline: Duration, max_size: u64, wire: Box<dyn W
         capabilities: BTreeSet::new(),
         delimiter: None,
         selected: None,
+        uidvalidities: BTreeMap::new(),
         exists: 0,
         uidnext: 0,
         news: false,

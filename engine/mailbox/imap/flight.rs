@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::error::Result;
+use crate::fault_point::{Point, reach_command};
 use crate::mail::Uid;
 use crate::mailbox::{Alteration, Altered, Landed, Tell};
 
@@ -36,6 +37,7 @@ struct Flyer<'a> {
 /// A command that was sent.
 struct Flying {
     tag: String,
+    verb: &'static str,
     bytes: usize,
     index: usize,
     what: String,
@@ -114,6 +116,7 @@ impl Session {
         flying: &mut Vec<Flying>,
         tell: Tell<'_>,
     ) -> Result<()> {
+        let before = flying.len();
         let mut bytes: usize = flying.iter().map(|flight| flight.bytes).sum();
         while let Some(next) = waiting.front() {
             let size = next.command.size();
@@ -133,16 +136,19 @@ impl Session {
             }
             bytes += size;
         }
-        self.flush().await.map_err(|why| self.lost("change messages", Lost::Broken(why)))
+        let flushed = self.flush().await;
+        flying[before..].iter().for_each(|flight| reach_command(Point::Sent, flight.verb));
+        flushed.map_err(|why| self.lost("change messages", Lost::Broken(why)))
     }
 
     async fn send(&mut self, flyer: Flyer<'_>) -> Result<Sent, Lost> {
         self.begin_unfinished();
         let Flyer { index, what, uids, command } = flyer;
-        let (tag, bytes) = (random::token(), command.size());
+        let (tag, verb, bytes) = (random::token(), command.verb, command.size());
+        reach_command(Point::Unsent, verb);
         let uids = uids.into_iter().collect();
         let pieces = command.pieces(&tag, self.literal_mode());
-        let flight = Flying { tag, bytes, index, what, uids, codes: Vec::new() };
+        let flight = Flying { tag, verb, bytes, index, what, uids, codes: Vec::new() };
         for piece in pieces {
             match piece {
                 Piece::Send(line) => self.write(&line).await?,
@@ -175,6 +181,7 @@ impl Session {
                 Reply::Done { tag, said } => {
                     let at = flying.iter().position(|flight| flight.tag == tag);
                     let at = at.ok_or_else(not_sent)?;
+                    reach_command(Point::Answered, flying[at].verb);
                     return Ok((flying.remove(at), said));
                 }
                 reply => {

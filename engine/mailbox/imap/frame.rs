@@ -129,10 +129,11 @@ impl Framer {
     /// The size of the literal that the current line announces at its end.
     fn announced(&self) -> Result<Option<u64>, String> {
         let text = &self.frame.text;
-        if !may_hold_literals(text) || text.last() != Some(&b'}') {
+        if !may_hold_literals(text) {
             return Ok(None);
         }
-        let line = &text[self.line_start..text.len() - 1];
+        // The line alone: what came before it may be a literal that ends in a brace.
+        let Some(line) = text[self.line_start..].strip_suffix(b"}") else { return Ok(None) };
         let Some(open) = line.iter().rposition(|byte| *byte == b'{') else { return Ok(None) };
         let digits = line[open + 1..].strip_suffix(b"+").unwrap_or(&line[open + 1..]);
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -273,6 +274,14 @@ mod tests {
                 ]
             );
             assert_eq!(frames[0].bodies, [b"a)\r\n* 2 b".to_vec()]);
+        }
+    }
+
+    #[test]
+    fn a_literal_that_ends_in_a_brace_announces_nothing() {
+        for input in [&b"* LIST () \"/\" {1}\r\n}\r\n"[..], b"* LIST () \"/\" {3}\r\n{5}\r\n"] {
+            let frames = frames(input, 3).unwrap();
+            assert_eq!(frames[0].text, input[..input.len() - 2]);
         }
     }
 

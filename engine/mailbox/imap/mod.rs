@@ -17,6 +17,8 @@ mod fetch;
 mod filter;
 mod flight;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod login;
 mod name;
 mod pace;

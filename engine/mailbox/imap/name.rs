@@ -2,7 +2,7 @@
 //! delimiter, quoting.
 
 use base64::Engine as _;
-use base64::alphabet::Alphabet;
+use base64::alphabet::IMAP_MUTF7;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
 use crate::mail::MailboxName;
@@ -19,13 +19,15 @@ pub(super) fn encode(name: &MailboxName, delimiter: Option<char>) -> Result<Stri
         }
         return Ok(encode_level(levels[0]));
     };
+    let levels: Vec<String> = levels.into_iter().map(encode_level).collect();
+    // As written on the wire: a server may separate levels by `&`, which stands for other
+    // characters there.
     if levels.iter().any(|level| level.contains(delimiter)) {
         return Err(format!(
             "\"{}\" separates levels on this server and cannot stand within one: \"{name}\"",
             delimiter.escape_debug()
         ));
     }
-    let levels: Vec<String> = levels.into_iter().map(encode_level).collect();
     Ok(levels.join(&delimiter.to_string()))
 }
 
@@ -61,10 +63,7 @@ pub(super) fn quoted(text: &[u8]) -> Option<Vec<u8>> {
     Some(quoted)
 }
 
-fn base64() -> Option<GeneralPurpose> {
-    let set = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
-    Some(GeneralPurpose::new(&Alphabet::new(set).ok()?, NO_PAD))
-}
+static BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 
 fn encode_level(level: &str) -> String {
     let mut encoded = String::new();
@@ -86,9 +85,9 @@ fn encode_level(level: &str) -> String {
 }
 
 fn end_shift(encoded: &mut String, shifted: &mut Vec<u8>) {
-    if let (false, Some(base64)) = (shifted.is_empty(), base64()) {
+    if !shifted.is_empty() {
         encoded.push('&');
-        base64.encode_string(&shifted, encoded);
+        BASE64.encode_string(&shifted, encoded);
         encoded.push('-');
         shifted.clear();
     }
@@ -103,7 +102,7 @@ fn decode_level(raw: &str) -> Option<String> {
         if shifted.is_empty() {
             decoded.push('&');
         } else {
-            let bytes = base64()?.decode(shifted).ok()?;
+            let bytes = BASE64.decode(shifted).ok()?;
             if bytes.len() % 2 != 0 {
                 return None;
             }
@@ -146,6 +145,8 @@ mod tests {
     fn a_name_that_would_name_another_mailbox_is_refused() {
         encode(&name("a.b"), Some('.')).unwrap_err();
         encode(&name("a/b"), None).unwrap_err();
+        encode(&name("\u{fc}"), Some('&')).unwrap_err();
+        encode(&name("\u{fc}"), Some('-')).unwrap_err();
         for (wire, delimiter) in [
             ("a/b", Some('.')),
             ("a/b", None),

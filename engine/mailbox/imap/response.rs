@@ -193,10 +193,23 @@ impl FetchData {
                 section: Some(SectionPath::Full(MessageSection::Header)),
                 index: None,
                 data: Some(data),
-            } => self.header = Some(body(data, filter)),
+            } => self.header = Some(bounded(body(data, filter))),
             _ => {}
         }
     }
+}
+
+/// Bytes of a header block that are kept, its last line whole: as much as Exchange takes. A thousand
+/// are in memory at a time, and who wrote the mail decides how long they are.
+const MOST_HEADER: usize = 256 * 1024;
+
+fn bounded(mut header: Vec<u8>) -> Vec<u8> {
+    if let Some(most) = header.get(..MOST_HEADER) {
+        let end = most.iter().rposition(|byte| *byte == b'\n').map_or(MOST_HEADER, |at| at + 1);
+        header.truncate(end);
+        header.shrink_to_fit();
+    }
+    header
 }
 
 /// A literal that the filter kept, or a quoted string.

@@ -10,7 +10,7 @@ use super::command::Command;
 use super::name;
 use super::refusal::inert;
 use super::response::{Code, Entry, Reply};
-use super::session::{Answer, Session};
+use super::session::{Answer, Lost, Session};
 
 impl Session {
     pub(super) async fn select(&mut self, mailbox: &MailboxName) -> Result<Selected> {
@@ -21,18 +21,21 @@ impl Session {
         self.exists = 0;
         self.looked_up_to = None;
         let answer = self.run(&what, Command::new("SELECT").string(wire.as_bytes())).await?;
-        self.selected = Some(mailbox.clone());
         self.news = false;
         let uidvalidity = answer.codes().find_map(|code| match code {
             Code::UidValidity(value) if *value > 0 => Some(UidValidity(*value)),
             _ => None,
         });
         let Some(uidvalidity) = uidvalidity else {
-            self.selected = None;
             let why =
                 "the server tells no UIDVALIDITY, without which no message can be named for good";
             return Err(Error::permanent(self.at(&what), why));
         };
+        if let Err(why) = self.still_valid(mailbox, uidvalidity.0) {
+            return Err(self.lost(&what, Lost::Broken(why)));
+        }
+        self.uidvalidities.insert(mailbox.clone(), uidvalidity.0);
+        self.selected = Some(mailbox.clone());
         let (permanent_flags, any_keyword) = permanent_flags(&answer);
         let uidnext = self.uidnext(&what, &answer).await?;
         self.uidnext = uidnext.0;

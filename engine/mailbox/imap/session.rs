@@ -5,7 +5,7 @@
 //! an I/O error, a missed deadline, BYE, or a command that was cut off (its future dropped), the
 //! connection is unusable and every further command says why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_imap::Client;
@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{timeout, timeout_at};
 
 use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach_command};
 use crate::mail::{MailboxName, Uid};
 use crate::mailbox::Content;
 
@@ -38,6 +39,8 @@ pub(super) struct Session {
     /// The hierarchy delimiter of the first namespace.
     pub(super) delimiter: Option<char>,
     pub(super) selected: Option<MailboxName>,
+    /// The UIDVALIDITY of each mailbox that was selected.
+    pub(super) uidvalidities: BTreeMap<MailboxName, u32>,
     /// Messages in the selected mailbox, as last told.
     pub(super) exists: u32,
     /// No message had reached this UID when the mailbox was opened.
@@ -183,12 +186,19 @@ impl Session {
     }
 
     async fn exchange(&mut self, command: Command<'_>, sink: Sink<'_>) -> Result<Said, Lost> {
-        let tag = random::token();
+        let (tag, verb) = (random::token(), command.verb);
+        reach_command(Point::Unsent, verb);
         for piece in command.pieces(&tag, self.literal_mode()) {
             match piece {
                 Piece::Send(bytes) => self.write(&bytes).await?,
-                Piece::SendBorrowed(bytes) => self.write(bytes).await?,
-                Piece::SendContent(content, size) => self.write_content(content, size).await?,
+                Piece::SendBorrowed(bytes) => {
+                    reach_command(Point::HalfSent, verb);
+                    self.write(bytes).await?;
+                }
+                Piece::SendContent(content, size) => {
+                    reach_command(Point::HalfSent, verb);
+                    self.write_content(content, size).await?;
+                }
                 Piece::AwaitGoAhead => {
                     if let Some(refused) = self.await_go_ahead(&tag, sink).await? {
                         return Ok(refused);
@@ -197,7 +207,10 @@ impl Session {
             }
         }
         self.flush().await?;
-        self.await_done(&tag, sink).await
+        reach_command(Point::Sent, verb);
+        let done = self.await_done(&tag, sink).await;
+        reach_command(Point::Answered, verb);
+        done
     }
 
     /// Waits for the server's `+`. `Some` is its refusal; an OK to half a command is a lie.
@@ -251,9 +264,26 @@ impl Session {
             Reply::Status(said) if said.status == Status::Bye => {
                 return Err(Lost::Bye(said.clone()));
             }
+            Reply::Status(Said { code: Some(Code::UidValidity(now)), .. }) => {
+                self.check_uidvalidity(*now)?;
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn check_uidvalidity(&self, now: u32) -> Result<(), String> {
+        self.selected.as_ref().map_or(Ok(()), |mailbox| self.still_valid(mailbox, now))
+    }
+
+    /// Under another UIDVALIDITY every UID names another message: what is planned is void.
+    pub(super) fn still_valid(&self, mailbox: &MailboxName, now: u32) -> Result<(), String> {
+        match self.uidvalidities.get(mailbox) {
+            Some(before) if *before != now => Err(format!(
+                "mailbox {mailbox} got UIDVALIDITY {now} in place of {before} meanwhile"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The next response, within the pace.

@@ -18,6 +18,7 @@ use super::entry::{Entry, Part, letter};
 use super::folder;
 use super::uidlist::{ListLock, no_follow};
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::Flag;
 use crate::mailbox::Content;
 
@@ -97,7 +98,10 @@ pub(super) fn write(
         let _ = fs::remove_file(&temporary);
     }
     written?;
-    folder::sync(&entry.part.path(folder))
+    reach(Point::Delivered);
+    folder::sync(&entry.part.path(folder))?;
+    reach(Point::DeliverySynced);
+    Ok(())
 }
 
 /// Renames a file to a name that nobody has: never over another message.
@@ -146,7 +150,10 @@ fn write_temporary(
     if let Some(time) = received_ms.and_then(time_of) {
         file.set_modified(time)?;
     }
-    file.sync_all()
+    reach(Point::TemporaryWritten);
+    file.sync_all()?;
+    reach(Point::TemporarySynced);
+    Ok(())
 }
 
 fn is_there(maildir: &Path, entry: &Entry, attempt: Attempt) -> io::Result<bool> {

@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::MailboxName;
 use crate::mailbox::Listed;
 
@@ -82,7 +83,9 @@ pub(super) fn make(folder: &Path, top: &Path) -> Result<()> {
     }
     for part in PARTS {
         make_folder(&folder.join(part)).map_err(fault)?;
+        reach(Point::FolderMade);
     }
+    reach(Point::MailboxMade);
     sync(folder).map_err(fault)?;
     if let Some(parent) = folder.parent() {
         sync(parent).map_err(fault)?;
@@ -101,10 +104,13 @@ pub(super) fn check(folder: &Path, mailbox: &MailboxName) -> Result<()> {
     if !is_maildir(folder).or_later(what)? {
         return Err(Error::permanent(what(), "there is no such mailbox"));
     }
+    let missing = |part: &str| fs::symlink_metadata(folder.join(part)).is_err();
+    let missing = PARTS.iter().filter(|part| missing(part)).count();
     for part in PARTS {
         make_folder(&folder.join(part)).map_err(|why| Error::permanent(what(), why))?;
     }
-    Ok(())
+    // Mail that comes into a folder whose name was lost with the power would be lost with it.
+    if missing > 0 { sync(folder).or_later(what) } else { Ok(()) }
 }
 
 /// Makes what was done to the names in a folder survive a loss of power.

@@ -14,6 +14,7 @@ use super::content::now;
 use super::entry::{Base, Entry, Part, fresh_base};
 use super::uidlist::{ListLock, UidList};
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::Uid;
 
 /// The most messages of one mailbox.
@@ -233,6 +234,7 @@ fn separate(folder: &Path, files: &mut HashMap<Base, Entry>, twin: &Entry) -> io
         Part::Cur => Entry::cur(&base, twin.letters()),
     };
     gone_is_fine(fs::rename(&path, entry.path(folder)))?;
+    reach(Point::TwinRenamed);
     files.insert(base, entry);
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::index::Index;
 use super::target::Target;
 use super::uidlist::ListLock;
 use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 use crate::mailbox::{Content, FlagChange, Landed};
 
@@ -34,6 +35,7 @@ pub(super) fn store_flags(
             let changed = changed(entry, change, &letters);
             if changed != *entry {
                 rename_new(path, &changed.path(&folder))?;
+                reach(Point::FlagsChanged);
             }
             Ok(changed)
         });
@@ -41,7 +43,9 @@ pub(super) fn store_flags(
             index.rename(entry);
         }
     }
-    sync_parts(&folder).or_later(what)
+    sync_parts(&folder).or_later(what)?;
+    reach(Point::FlagsSynced);
+    Ok(())
 }
 
 /// Copies messages by hard links, or byte by byte where the file system has none. A copy that a
@@ -86,6 +90,7 @@ pub(super) fn move_to(
         index.forget(*uid);
     }
     sync_parts(&index.folder).or_later(|| format!("move messages from mailbox {mailbox}"))?;
+    reach(Point::SourceSynced);
     Ok(landed)
 }
 
@@ -109,9 +114,12 @@ pub(super) fn expunge(mailbox: &MailboxName, index: &mut Index, uids: &[Uid]) ->
     let what = || format!("remove messages from mailbox {mailbox}");
     for uid in uids {
         index.with_file(*uid, |_, path| fs::remove_file(path)).or_later(what)?;
+        reach(Point::Removed);
         index.forget(*uid);
     }
-    sync_parts(&index.folder).or_later(what)
+    sync_parts(&index.folder).or_later(what)?;
+    reach(Point::RemovalSynced);
+    Ok(())
 }
 
 enum Transferred {
@@ -136,6 +144,7 @@ fn transfer(
         match index.with_file(*uid, |entry, path| bring(entry, path, to)) {
             Ok(None) => {}
             Ok(Some(Transferred::Anew(entry))) => {
+                reach(Point::Brought);
                 landed.uids.extend(to.add(entry.base()).map(|there| (*uid, there)));
             }
             Ok(Some(Transferred::Already(base))) => {
@@ -155,7 +164,9 @@ fn transfer(
     // What came over before a failure keeps the UID it was given.
     landed.uidvalidity = Some(to.list.uidvalidity);
     to.save(lock)?;
+    reach(Point::BroughtListed);
     folder::sync(&Part::Cur.path(&folder)).or_later(what)?;
+    reach(Point::TargetSynced);
     match failed {
         None => Ok(landed),
         Some(why) if why.kind() == ErrorKind::CrossesDevices => Err(Error::permanent(what(), why)),

@@ -21,6 +21,7 @@ use super::entry::Base;
 use super::folder;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach};
 use crate::mail::{Uid, UidValidity};
 
 pub(super) const NAME: &str = "mailmill-uidlist";
@@ -113,6 +114,7 @@ impl UidList {
         }
         fs::rename(&path, folder.join(format!("{NAME}.broken")))
             .map_err(|why| refused(what(), why))?;
+        reach(Point::ListPutAside);
         // `None` is less than any.
         Ok(Self::begin(lock.remembered().max(header(&text).map(|(validity, ..)| validity))))
     }
@@ -122,6 +124,7 @@ impl UidList {
         let what = || format!("write {}", folder.join(NAME).display());
         if !self.stored {
             lock.remember(self.uidvalidity).map_err(|why| refused(what(), why))?;
+            reach(Point::ValidityRemembered);
         }
         let temporary = folder.join(format!("{NAME}.tmp"));
         let mut file = OpenOptions::new()
@@ -133,8 +136,11 @@ impl UidList {
             .open(&temporary)
             .map_err(|why| refused(what(), why))?;
         file.write_all(self.text().as_bytes()).map_err(|why| refused(what(), why))?;
+        reach(Point::ListWritten);
         file.sync_all().map_err(|why| refused(what(), why))?;
+        reach(Point::ListSynced);
         fs::rename(&temporary, folder.join(NAME)).map_err(|why| refused(what(), why))?;
+        reach(Point::ListReplaced);
         folder::sync(folder).map_err(|why| refused(what(), why))?;
         self.stored = true;
         Ok(())

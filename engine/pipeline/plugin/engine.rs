@@ -89,6 +89,7 @@ fn pooled(calls: u32) -> wasmtime::Result<Engine> {
         .max_memories_per_component(2)
         .max_tables_per_component(PARTS)
         .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(256 << 10)
         // Only the pages that a guest wrote are put back, where the kernel can tell which (Linux 6.7).
         .pagemap_scan(Enabled::Auto);
     let mut config = config();
