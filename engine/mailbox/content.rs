@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::line_end::CrlfReader;
 
 /// Bytes that are in memory at once of a message that lies in a file.
-const PIECE: u64 = 256 << 10;
+const PIECE: usize = 256 << 10;
 
 /// A message's bytes. Cheap to clone; they can be read more than once, and at the same time.
 #[derive(Clone)]
@@ -118,8 +118,8 @@ impl Pieces {
     /// The next piece, and what follows it; an empty one is the end.
     pub(super) async fn next(mut self) -> io::Result<(Self, Vec<u8>)> {
         blocking(move || {
-            let mut piece = Vec::new();
-            self.lines.by_ref().take(PIECE).read_to_end(&mut piece)?;
+            let mut piece = Vec::with_capacity(PIECE);
+            self.lines.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
             Ok((self, piece))
         })
         .await
