@@ -18,6 +18,7 @@ mod examples;
 mod flow;
 mod hostile;
 mod imap;
+mod large;
 mod maildir;
 mod message;
 mod plugin_faults;

@@ -88,6 +88,12 @@ impl Message {
         self.source.size()
     }
 
+    /// Size in bytes of the header block with the empty line that ends it. Where that is all that is
+    /// here, the block may go on in what is not.
+    pub fn header_size(&self) -> usize {
+        self.head_block().len()
+    }
+
     /// Subject, decoded and unfolded; empty where there is none.
     pub fn subject(&self) -> String {
         self.header("Subject").unwrap_or_default()

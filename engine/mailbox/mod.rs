@@ -10,12 +10,14 @@ use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
 mod alteration;
+mod content;
 pub mod imap;
 mod line_end;
 pub mod maildir;
 mod open;
 
 pub use alteration::{Alteration, Altered, Tell};
+pub use content::Content;
 pub use line_end::crlf;
 pub use open::open;
 
@@ -49,6 +51,13 @@ pub enum Extent {
     Headers,
     /// All of it, byte for byte.
     Whole,
+    /// These of all its bytes: fewer where it ends before, none behind its end.
+    Part {
+        /// Bytes in front of them.
+        offset: u64,
+        /// How many.
+        length: u32,
+    },
 }
 
 /// A message as fetched. Fetching never sets `\Seen` (BODY.PEEK).
@@ -169,14 +178,26 @@ pub trait Mailboxes: Send {
     fn moves_atomically(&self) -> bool;
 
     /// Adds a message to a mailbox with its flags and received time; its UID where told. IMAP gets it
-    /// with the line ends of [`crlf`], a Maildir as it is.
+    /// with the line ends of [`crlf`], a Maildir as it is. It is never in memory as a whole, unless
+    /// `content` is.
+    async fn append_content(
+        &mut self,
+        mailbox: &MailboxName,
+        content: &Content,
+        flags: &[Flag],
+        received_ms: Option<i64>,
+    ) -> Result<Option<(UidValidity, Uid)>>;
+
+    /// [`Mailboxes::append_content`] of bytes.
     async fn append(
         &mut self,
         mailbox: &MailboxName,
         bytes: &[u8],
         flags: &[Flag],
         received_ms: Option<i64>,
-    ) -> Result<Option<(UidValidity, Uid)>>;
+    ) -> Result<Option<(UidValidity, Uid)>> {
+        self.append_content(mailbox, &Content::from(bytes.to_vec()), flags, received_ms).await
+    }
 
     /// Removes exactly these messages for good.
     async fn expunge(&mut self, uids: &[Uid]) -> Result<()>;

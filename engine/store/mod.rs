@@ -82,6 +82,7 @@ mod scratch;
 mod seal;
 mod survey;
 mod transfer;
+mod turn;
 mod value;
 mod walk;
 mod witness;
@@ -97,10 +98,12 @@ pub use record::{Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State};
 pub use repair::{Repair, Repaired, repair};
 pub use survey::Survey;
 pub use transfer::{Exported, export, import};
+pub use turn::Turn;
 pub use writing::{Pen, Writing};
 
 use disk::Disk;
 use draft::Draft;
+use turn::Turns;
 
 /// The engine's memory on disk. Cheap to clone; all clones are the same store.
 ///
@@ -109,6 +112,7 @@ use draft::Draft;
 #[derive(Debug, Clone)]
 pub struct Store {
     disk: Arc<Disk>,
+    turns: Arc<Turns>,
 }
 
 impl Store {
@@ -128,7 +132,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_within(folder: &Path, patience: Duration) -> Result<Self> {
         let disk = Disk::open(folder, patience)?;
-        Ok(Self { disk: Arc::new(disk) })
+        Ok(Self { disk: Arc::new(disk), turns: Arc::default() })
     }
 
     /// How far a mailbox was read; `None` where it never was.
@@ -361,6 +365,12 @@ impl Store {
     /// What steps remember, in the form that a pipeline asks for.
     pub fn memory(&self) -> Arc<StoreMemory> {
         Arc::new(StoreMemory::new(self.clone()))
+    }
+
+    /// Waits for the turn at a mailbox. Who puts a message there keeps it until [`Change::Arrived`] is
+    /// written; who asks for [`Store::arrived`] takes it after he has seen the messages.
+    pub async fn turn(&self, account: &str, mailbox: &MailboxName) -> Turn {
+        self.turns.at(account, mailbox).await
     }
 
     /// Which of these messages mailmill itself put into the mailbox, in the order given.

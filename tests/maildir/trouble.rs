@@ -223,7 +223,7 @@ async fn a_delivery_that_is_repeated_is_delivered_once() {
     let mut fixture = Fixture::new();
     let path = fixture.path.join("target");
     let once = |base: &str, attempt| {
-        deliver(&path, base, message("a").as_bytes(), &[], Some(RECEIVED_MS), attempt)
+        deliver(&path, base, &message("a").into_bytes().into(), &[], Some(RECEIVED_MS), attempt)
     };
     // What a crash left of an attempt before.
     fs::create_dir_all(path.join("tmp")).unwrap();
@@ -247,7 +247,8 @@ async fn a_delivery_that_is_repeated_is_delivered_once() {
 fn a_base_name_that_leads_elsewhere_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for base in ["", ".", "../x", "a/b", "a:2,S", ".hidden", "a\0b", "ä", &"x".repeat(201)] {
-        let error = deliver(folder.path(), base, b"x", &[], None, Attempt::First).unwrap_err();
+        let error = deliver(folder.path(), base, &b"x".to_vec().into(), &[], None, Attempt::First)
+            .unwrap_err();
         assert_eq!(error.retry(), Retry::Never, "{base:?}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

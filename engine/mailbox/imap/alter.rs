@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::{Alteration, Altered, FlagChange, Landed, Tell, crlf};
+use crate::mailbox::{Alteration, Altered, Content, FlagChange, Landed, Tell};
 
 use super::command::Command;
 use super::fetch::named;
@@ -105,12 +105,13 @@ impl Session {
     pub(super) async fn append(
         &mut self,
         mailbox: &MailboxName,
-        bytes: &[u8],
+        content: &Content,
         flags: &[Flag],
         received_ms: Option<i64>,
     ) -> Result<Option<(UidValidity, Uid)>> {
-        let bytes = crlf(bytes);
-        let what = format!("add a message of {} bytes to mailbox {mailbox}", bytes.len());
+        let what = format!("add a message to mailbox {mailbox}");
+        let size = content.crlf_size().await.or_later(|| self.at(&what))?;
+        let what = format!("add a message of {size} bytes to mailbox {mailbox}");
         let wire = self.wire_name(&what, mailbox)?;
         let mut command = Command::new("APPEND").string(wire.as_bytes());
         if !flags.is_empty() {
@@ -120,7 +121,7 @@ impl Session {
         if let Some(date) = received_ms.and_then(date_time) {
             command = command.words(&format!("\"{date}\""));
         }
-        let answer = self.run(&what, command.literal(&bytes)).await?;
+        let answer = self.run(&what, command.content(content, size)).await?;
         Ok(answer.codes().find_map(appended))
     }
 

@@ -6,6 +6,7 @@
 use secrecy::zeroize::Zeroizing;
 
 use super::name;
+use crate::mailbox::Content;
 
 /// A command without its tag.
 pub(super) struct Command<'a> {
@@ -17,6 +18,8 @@ pub(super) struct Command<'a> {
 enum Part<'a> {
     Text(Zeroizing<Vec<u8>>),
     Literal(&'a [u8]),
+    /// A message as a literal, and its size in CRLF form.
+    Content(&'a Content, u64),
     /// A line that the server asks for by a continuation (AUTHENTICATE).
     Response(Zeroizing<Vec<u8>>),
 }
@@ -25,6 +28,8 @@ enum Part<'a> {
 pub(super) enum Piece<'a> {
     Send(Zeroizing<Vec<u8>>),
     SendBorrowed(&'a [u8]),
+    /// A message in CRLF form, which has this many bytes.
+    SendContent(&'a Content, u64),
     AwaitGoAhead,
 }
 
@@ -62,10 +67,10 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Adds a blank and a literal.
-    pub(super) fn literal(mut self, bytes: &'a [u8]) -> Self {
+    /// Adds a blank and a message as a literal; in CRLF form it has `size` bytes.
+    pub(super) fn content(mut self, content: &'a Content, size: u64) -> Self {
         self.push(b" ");
-        self.parts.push(Part::Literal(bytes));
+        self.parts.push(Part::Content(content, size));
         self
     }
 
@@ -79,7 +84,8 @@ impl<'a> Command<'a> {
     pub(super) fn waits(&self, mode: LiteralMode) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Text(_) => false,
-            Part::Literal(bytes) => mode.waits(bytes.len()),
+            Part::Literal(bytes) => mode.waits(bytes.len() as u64),
+            Part::Content(_, size) => mode.waits(*size),
             Part::Response(_) => true,
         })
     }
@@ -89,8 +95,9 @@ impl<'a> Command<'a> {
         let sizes = self.parts.iter().map(|part| match part {
             Part::Text(text) | Part::Response(text) => text.len(),
             Part::Literal(bytes) => bytes.len(),
+            Part::Content(_, size) => usize::try_from(*size).unwrap_or(usize::MAX),
         });
-        sizes.sum()
+        sizes.fold(0, usize::saturating_add)
     }
 
     /// The whole command as what is done on the wire.
@@ -101,12 +108,12 @@ impl<'a> Command<'a> {
             match part {
                 Part::Text(text) => line.extend_from_slice(&text),
                 Part::Literal(bytes) => {
-                    let waits = mode.waits(bytes.len());
-                    let plus = if waits { "" } else { "+" };
-                    line.extend_from_slice(format!("{{{}{plus}}}\r\n", bytes.len()).as_bytes());
-                    pieces.push(Piece::Send(std::mem::take(&mut line)));
-                    pieces.extend(waits.then_some(Piece::AwaitGoAhead));
+                    announce(bytes.len() as u64, mode, &mut line, &mut pieces);
                     pieces.push(Piece::SendBorrowed(bytes));
+                }
+                Part::Content(content, size) => {
+                    announce(size, mode, &mut line, &mut pieces);
+                    pieces.push(Piece::SendContent(content, size));
                 }
                 Part::Response(text) => {
                     line.extend_from_slice(b"\r\n");
@@ -129,8 +136,22 @@ impl<'a> Command<'a> {
     }
 }
 
+/// Ends the line with the size of the literal that follows, after the go-ahead where it needs one.
+fn announce(
+    size: u64,
+    mode: LiteralMode,
+    line: &mut Zeroizing<Vec<u8>>,
+    pieces: &mut Vec<Piece<'_>>,
+) {
+    let waits = mode.waits(size);
+    let plus = if waits { "" } else { "+" };
+    line.extend_from_slice(format!("{{{size}{plus}}}\r\n").as_bytes());
+    pieces.push(Piece::Send(std::mem::take(line)));
+    pieces.extend(waits.then_some(Piece::AwaitGoAhead));
+}
+
 impl LiteralMode {
-    fn waits(self, size: usize) -> bool {
+    fn waits(self, size: u64) -> bool {
         match self {
             Self::Wait => true,
             Self::Small => size > 4096,

@@ -18,7 +18,7 @@ impl Session {
         let mut wanted: BTreeMap<Uid, FetchData> =
             uids.iter().map(|uid| (*uid, FetchData::default())).collect();
         for set in sets(uids.iter().copied()) {
-            let command = Command::new("UID FETCH").words(&set).words(items(extent));
+            let command = Command::new("UID FETCH").words(&set).words(&items(extent));
             self.run_each(&what, command, &mut |reply| {
                 if let Reply::Fetch(data) = reply {
                     merge(&mut wanted, data);
@@ -49,11 +49,13 @@ impl Session {
     }
 }
 
-fn items(extent: Extent) -> &'static str {
-    match extent {
-        Extent::Headers => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER])",
-        Extent::Whole => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
-    }
+fn items(extent: Extent) -> String {
+    let body = match extent {
+        Extent::Headers => "BODY.PEEK[HEADER]".to_owned(),
+        Extent::Whole => "BODY.PEEK[]".to_owned(),
+        Extent::Part { offset, length } => format!("BODY.PEEK[]<{offset}.{length}>"),
+    };
+    format!("(UID FLAGS INTERNALDATE RFC822.SIZE {body})")
 }
 
 /// Data about a message may come in several answers; data nobody asked for is passed over.
@@ -64,6 +66,7 @@ fn merge(wanted: &mut BTreeMap<Uid, FetchData>, data: FetchData) {
     held.size = data.size.or(held.size);
     held.header = data.header.or(held.header.take());
     held.whole = data.whole.or(held.whole.take());
+    held.part = data.part.or(held.part.take());
 }
 
 fn sorted_out(wanted: BTreeMap<Uid, FetchData>, extent: Extent) -> (Vec<Fetched>, Vec<Uid>) {
@@ -82,14 +85,20 @@ fn complete(uid: Uid, data: FetchData, extent: Extent) -> Option<Fetched> {
     let bytes = match extent {
         Extent::Headers => data.header?,
         Extent::Whole => data.whole?,
+        Extent::Part { offset, length } => part(data.part?, offset, length)?,
     };
     let size = match (data.size, extent) {
         (Some(size), _) => size,
         (None, Extent::Whole) => bytes.len() as u64,
-        (None, Extent::Headers) => return None,
+        (None, Extent::Headers | Extent::Part { .. }) => return None,
     };
     let received_ms = data.internal_date.as_deref().and_then(internal_date);
     Some(Fetched { uid, flags: known(&data.flags?), received_ms, size, bytes })
+}
+
+/// The bytes of a part that is the one asked for.
+fn part((at, bytes): (u32, Vec<u8>), offset: u64, length: u32) -> Option<Vec<u8>> {
+    (u64::from(at) == offset && bytes.len() <= length as usize).then_some(bytes)
 }
 
 /// ` 7-Jul-1996 02:44:25 -0700` as Unix milliseconds (RFC 9051 section 9, date-time).

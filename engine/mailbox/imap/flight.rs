@@ -153,6 +153,7 @@ impl Session {
             match piece {
                 Piece::Send(line) => self.write(&line).await?,
                 Piece::SendBorrowed(literal) => self.write(literal).await?,
+                Piece::SendContent(content, size) => self.write_content(content, size).await?,
                 Piece::AwaitGoAhead => {
                     if let Some(said) = self.await_go_ahead(&flight.tag, &mut |_| Ok(())).await? {
                         return Ok(Sent::Refused(flight, said));

@@ -44,8 +44,8 @@ use crate::error::Result;
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 
 use super::{
-    Alteration, Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Tell,
-    Woke,
+    Alteration, Content, Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes,
+    Selected, Tell, Woke,
 };
 use session::Session;
 
@@ -163,14 +163,14 @@ impl Mailboxes for ImapMailboxes {
         self.session.alter(alterations, tell).await
     }
 
-    async fn append(
+    async fn append_content(
         &mut self,
         mailbox: &MailboxName,
-        bytes: &[u8],
+        content: &Content,
         flags: &[Flag],
         received_ms: Option<i64>,
     ) -> Result<Option<(UidValidity, Uid)>> {
-        self.session.append(mailbox, bytes, flags, received_ms).await
+        self.session.append(mailbox, content, flags, received_ms).await
     }
 
     async fn expunge(&mut self, uids: &[Uid]) -> Result<()> {

@@ -106,6 +106,8 @@ pub(super) struct FetchData {
     pub(super) size: Option<u64>,
     pub(super) header: Option<Vec<u8>>,
     pub(super) whole: Option<Vec<u8>>,
+    /// Bytes of the whole and how many are in front of them.
+    pub(super) part: Option<(u32, Vec<u8>)>,
 }
 
 impl Reply {
@@ -183,6 +185,9 @@ impl FetchData {
             AttributeValue::Rfc822Size(size) => self.size = Some(u64::from(*size)),
             AttributeValue::BodySection { section: None, index: None, data: Some(data) } => {
                 self.whole = Some(body(data, filter));
+            }
+            AttributeValue::BodySection { section: None, index: Some(at), data: Some(data) } => {
+                self.part = Some((*at, body(data, filter)));
             }
             AttributeValue::BodySection {
                 section: Some(SectionPath::Full(MessageSection::Header)),

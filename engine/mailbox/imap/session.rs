@@ -16,6 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach_command};
 use crate::mail::{MailboxName, Uid};
+use crate::mailbox::Content;
 
 use super::command::{Command, LiteralMode, Piece};
 use super::filter::Filter;
@@ -194,6 +195,10 @@ impl Session {
                     reach_command(Point::HalfSent, verb);
                     self.write(bytes).await?;
                 }
+                Piece::SendContent(content, size) => {
+                    reach_command(Point::HalfSent, verb);
+                    self.write_content(content, size).await?;
+                }
                 Piece::AwaitGoAhead => {
                     if let Some(refused) = self.await_go_ahead(&tag, sink).await? {
                         return Ok(refused);
@@ -306,6 +311,29 @@ impl Session {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("the server took no data for {} s", limit.as_secs_f64())),
+        }
+    }
+
+    /// Sends a message in CRLF form, piece by piece.
+    pub(super) async fn write_content(
+        &mut self,
+        content: &Content,
+        size: u64,
+    ) -> Result<(), String> {
+        let cannot = |why: String| format!("the message that is sent cannot be read: {why}");
+        let mut pieces = content.crlf_pieces();
+        let mut sent = 0;
+        loop {
+            let (rest, piece) = pieces.next().await.map_err(|why| cannot(why.to_string()))?;
+            if piece.is_empty() && sent == size {
+                return Ok(());
+            }
+            pieces = rest;
+            sent += piece.len() as u64;
+            if piece.is_empty() || sent > size {
+                return Err(cannot(format!("it had {size} bytes, and now others")));
+            }
+            self.write(&piece).await?;
         }
     }
 

@@ -51,6 +51,7 @@ impl Session {
                 match piece {
                     Piece::Send(line) => self.write(&line).await?,
                     Piece::SendBorrowed(literal) => self.write(literal).await?,
+                    Piece::SendContent(content, size) => self.write_content(content, size).await?,
                     Piece::AwaitGoAhead => {}
                 }
             }

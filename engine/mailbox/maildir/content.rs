@@ -1,7 +1,7 @@
 //! The bytes of a message file, read with limits.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,6 +42,8 @@ pub(super) fn read(path: &Path, extent: Extent, max_size: u64) -> io::Result<Con
     let bytes = match extent {
         Extent::Headers => read_headers(file)?,
         Extent::Whole => read_whole(file, metadata.len(), max_size)?,
+        Extent::Part { .. } if metadata.len() > max_size => return Err(over(max_size)),
+        Extent::Part { offset, length } => read_part(&file, metadata.len(), offset, length)?,
     };
     Ok(Content { size: metadata.len(), received_ms: received_ms(&metadata), bytes })
 }
@@ -85,13 +87,28 @@ fn end_of_empty_line(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 fn read_whole(file: File, size: u64, max_size: u64) -> io::Result<Vec<u8>> {
-    let over = || too_large(format!("it has more than the {max_size} bytes allowed"));
     if size > max_size {
-        return Err(over());
+        return Err(over(max_size));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(max_size.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max_size { Err(over()) } else { Ok(bytes) }
+    if bytes.len() as u64 > max_size { Err(over(max_size)) } else { Ok(bytes) }
+}
+
+fn read_part(mut file: &File, size: u64, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+    if offset > size {
+        let why = format!("it has only {size} bytes now: another program changed it");
+        return Err(io::Error::other(why));
+    }
+    file.seek(io::SeekFrom::Start(offset))?;
+    let room = u64::from(length).min(size - offset);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
+    file.take(u64::from(length)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn over(max_size: u64) -> io::Error {
+    too_large(format!("it has more than the {max_size} bytes allowed"))
 }
 
 fn too_large(why: String) -> io::Error {

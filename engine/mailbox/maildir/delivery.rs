@@ -20,6 +20,7 @@ use super::uidlist::{ListLock, no_follow};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::mail::Flag;
+use crate::mailbox::Content;
 
 /// Files in `tmp` that are older than this are nobody's any more
 /// (<https://cr.yp.to/proto/maildir.html>).
@@ -58,7 +59,7 @@ pub enum Delivered {
 pub fn deliver(
     maildir: &Path,
     base: &str,
-    bytes: &[u8],
+    content: &Content,
     flags: &[Flag],
     received_ms: Option<i64>,
     attempt: Attempt,
@@ -71,7 +72,7 @@ pub fn deliver(
     if is_there(maildir, &entry, attempt).or_later(what)? {
         return Ok(Delivered::Before);
     }
-    write(maildir, &entry, &mut &*bytes, received_ms).or_later(what)?;
+    write(maildir, &entry, &mut content.reader(), received_ms).or_later(what)?;
     Ok(Delivered::Now)
 }
 

@@ -17,8 +17,8 @@ use crate::error::{Context, Error, Result};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
 use crate::mailbox::alteration::one_by_one;
 use crate::mailbox::{
-    Alteration, Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes, Selected, Tell,
-    Woke,
+    Alteration, Content, Extent, Fetched, FlagChange, Landed, Likeness, Listed, Mailboxes,
+    Selected, Tell, Woke,
 };
 
 mod alike;
@@ -237,8 +237,10 @@ impl Inner {
 /// Why a message's file was not read.
 fn unread(what: String, why: io::Error, extent: Extent) -> Error {
     match (why.kind(), extent) {
-        (ErrorKind::FileTooLarge, Extent::Whole) => Error::permanent(what, why)
-            .next("raise `max_size` of the account, or move the message away by hand"),
+        (ErrorKind::FileTooLarge, Extent::Whole | Extent::Part { .. }) => {
+            Error::permanent(what, why)
+                .next("raise `max_size` of the account, or move the message away by hand")
+        }
         (ErrorKind::FileTooLarge, Extent::Headers) => Error::permanent(what, why)
             .next("no mail has such headers: move the file out of the Maildir"),
         (ErrorKind::InvalidData, _) => Error::permanent(what, why)
@@ -338,16 +340,16 @@ impl Mailboxes for MaildirMailboxes {
         true
     }
 
-    async fn append(
+    async fn append_content(
         &mut self,
         mailbox: &MailboxName,
-        bytes: &[u8],
+        content: &Content,
         flags: &[Flag],
         received_ms: Option<i64>,
     ) -> Result<Option<(UidValidity, Uid)>> {
-        let (mailbox, bytes, flags) = (mailbox.clone(), bytes.to_vec(), flags.to_vec());
+        let (mailbox, content, flags) = (mailbox.clone(), content.clone(), flags.to_vec());
         self.blocking(move |inner| {
-            inner.at_target(&mailbox, |_, to| transfer::append(to, &bytes, &flags, received_ms))
+            inner.at_target(&mailbox, |_, to| transfer::append(to, &content, &flags, received_ms))
         })
         .await
     }

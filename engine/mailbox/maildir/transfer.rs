@@ -17,7 +17,7 @@ use super::uidlist::ListLock;
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::mail::{Flag, MailboxName, Uid, UidValidity};
-use crate::mailbox::{FlagChange, Landed};
+use crate::mailbox::{Content, FlagChange, Landed};
 
 /// Sets or clears flags: each message gets another name, in `cur`.
 pub(super) fn store_flags(
@@ -97,13 +97,13 @@ pub(super) fn move_to(
 /// Adds a message and tells its UID.
 pub(super) fn append(
     (to, lock): (&mut Target, &ListLock),
-    bytes: &[u8],
+    content: &Content,
     flags: &[Flag],
     received_ms: Option<i64>,
 ) -> Result<Option<(UidValidity, Uid)>> {
     let what = || format!("append a message to {}", to.folder.display());
-    let entry = entry_for(&fresh_base(bytes.len() as u64), flags);
-    write(&to.folder, &entry, &mut &*bytes, received_ms).or_later(what)?;
+    let entry = entry_for(&fresh_base(content.size()), flags);
+    write(&to.folder, &entry, &mut content.reader(), received_ms).or_later(what)?;
     let uid = to.add(entry.base());
     to.save(lock)?;
     Ok(uid.map(|uid| (to.list.uidvalidity, uid)))
