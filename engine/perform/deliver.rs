@@ -123,7 +123,7 @@ async fn into_account(
             return Ok(());
         }
     };
-    for open in group.iter().copied() {
+    for open in group {
         let Some(fetched) = fetch(batch, open).await? else { continue };
         let like = likeness(&batch.ledger.records[open.record]);
         let letter = Letter {
@@ -134,9 +134,9 @@ async fn into_account(
         };
         let put = match batch.in_doubt(open) {
             true => {
-                let before =
-                    Before::of(batch, open, &group, &format!("delivered to {account}/{mailbox}"))?;
-                put_once(there.as_mut(), mailbox, &letter, &before).await
+                let at = format!("delivered to {account}/{mailbox}");
+                let accounted = batch.ledger.accounted(open, &at, |_| true)?;
+                put_once(there.as_mut(), mailbox, &letter, &accounted).await
             }
             false => put(there.as_mut(), mailbox, &letter).await,
         };
@@ -186,40 +186,24 @@ async fn put(there: &mut dyn Mailboxes, mailbox: &MailboxName, letter: &Letter) 
     there.append(mailbox, &letter.bytes, &letter.flags, letter.received_ms).await
 }
 
-/// What is known of letters like this one.
-struct Before {
-    /// Where such letters landed whose deliveries are marked.
-    accounted: BTreeSet<Uid>,
-    /// How many may have come there without a mark.
-    alike: usize,
-}
-
-impl Before {
-    fn of(batch: &Batch<'_>, open: Open, group: &[Open], at: &str) -> Result<Self> {
-        let doubtful: Vec<Open> =
-            group.iter().copied().filter(|twin| batch.in_doubt(*twin)).collect();
-        let alike = batch.ledger.open_twins(open, &doubtful);
-        Ok(Self { accounted: batch.ledger.accounted(open, at, |_| true)?, alike })
-    }
-}
-
-/// Puts the letter there unless an earlier attempt did.
+/// Puts the letter there unless an earlier attempt did. Letters go one by one: of several that look
+/// alike the first has the first place that no mark tells of (`accounted` are those told).
 async fn put_once(
     there: &mut dyn Mailboxes,
     mailbox: &MailboxName,
     letter: &Letter,
-    before: &Before,
+    accounted: &BTreeSet<Uid>,
 ) -> Result<Placed> {
     let like = Likeness {
         message_id: letter.message_id.clone(),
         size: letter.bytes.len() as u64,
         received_ms: letter.received_ms,
     };
-    let mut found = there.find(mailbox, &like).await?;
-    found.retain(|uid| !before.accounted.contains(uid));
-    match found.len() < before.alike {
-        true => put(there, mailbox, letter).await,
-        false => Ok(None),
+    let uidvalidity = there.select(mailbox).await?.uidvalidity;
+    let found = there.find(mailbox, &like).await?;
+    match found.into_iter().find(|uid| !accounted.contains(uid)) {
+        Some(uid) => Ok(Some((uidvalidity, uid))),
+        None => put(there, mailbox, letter).await,
     }
 }
 

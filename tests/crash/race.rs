@@ -25,7 +25,12 @@ fn a_delivery_is_not_new_mail_to_the_account_that_watches_its_target() {
     }
     let running = mill.start();
     let until = Instant::now() + PATIENCE;
-    while mill.expect(0, &["status", "--json"]).matches("\"settled\":300").count() == 0 {
+    while String::from_utf8(mill.call(&["status", "--json"]).stdout)
+        .unwrap()
+        .matches("\"settled\":300")
+        .count()
+        == 0
+    {
         assert!(Instant::now() < until, "not all of it was handed on");
         std::thread::sleep(Duration::from_millis(50));
     }
