@@ -340,6 +340,8 @@ impl Line {
         uidvalidity: UidValidity,
         mut uids: Vec<Uid>,
     ) -> Result<Vec<Uid>> {
+        // What another account is putting there this very moment is noted first.
+        drop(self.store.landing(&self.name, mailbox).await);
         let (line, mailbox) = (self.clone(), mailbox.clone());
         let job = move || {
             let own = line.store.arrived(&line.name, &mailbox, uidvalidity, &uids)?;

@@ -132,6 +132,11 @@ async fn into_account(
             received_ms: fetched.received_ms,
             message_id: like.message_id,
         };
+        let site = batch.ledger.site;
+        let landing = match site.is_watched(account, mailbox) {
+            true => Some(site.store.landing(account, mailbox).await),
+            false => None,
+        };
         let put = match batch.in_doubt(open) {
             true => {
                 let at = format!("delivered to {account}/{mailbox}");
@@ -142,8 +147,11 @@ async fn into_account(
         };
         match put {
             Ok(uid) => {
-                let done = delivered(batch.ledger.site, open, (account, mailbox), uid);
+                let done = delivered(site, open, (account, mailbox), uid);
                 batch.ledger.mark_soon(done);
+                if landing.is_some() {
+                    batch.ledger.pen.sync().await?;
+                }
             }
             Err(error) => batch.ledger.hold(&[open], &error),
         }

@@ -82,6 +82,11 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
+    /// Whether an account looks for new mail in this mailbox.
+    fn is_watched(&self, account: &str, mailbox: &MailboxName) -> bool {
+        self.config.accounts.get(account).is_some_and(|account| account.watches(mailbox))
+    }
+
     /// What is noted of a message that we put into a mailbox: nothing where that is not watched.
     fn landing(
         &self,
@@ -90,8 +95,7 @@ impl Site<'_> {
         uidvalidity: UidValidity,
         uid: Uid,
     ) -> Option<Landing> {
-        let watches = self.config.accounts.get(&**account)?.watches(mailbox);
-        watches.then(|| Landing {
+        self.is_watched(account, mailbox).then(|| Landing {
             account: account.clone(),
             mailbox: mailbox.clone(),
             uidvalidity,

@@ -72,6 +72,7 @@ mod draft;
 mod entry;
 mod fence;
 mod key;
+mod landing;
 mod links;
 mod lock;
 mod memory;
@@ -91,6 +92,7 @@ pub use change::{Change, Cursor};
 pub use check::{check, must_be_there};
 pub use compact::compact;
 pub use doubt::Doubtful;
+pub use landing::Landing;
 pub use links::Link;
 pub use memory::StoreMemory;
 pub use record::{Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State};
@@ -101,6 +103,7 @@ pub use writing::{Pen, Writing};
 
 use disk::Disk;
 use draft::Draft;
+use landing::Landings;
 
 /// The engine's memory on disk. Cheap to clone; all clones are the same store.
 ///
@@ -109,6 +112,7 @@ use draft::Draft;
 #[derive(Debug, Clone)]
 pub struct Store {
     disk: Arc<Disk>,
+    landings: Arc<Landings>,
 }
 
 impl Store {
@@ -128,7 +132,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_within(folder: &Path, patience: Duration) -> Result<Self> {
         let disk = Disk::open(folder, patience)?;
-        Ok(Self { disk: Arc::new(disk) })
+        Ok(Self { disk: Arc::new(disk), landings: Arc::default() })
     }
 
     /// How far a mailbox was read; `None` where it never was.
@@ -361,6 +365,12 @@ impl Store {
     /// What steps remember, in the form that a pipeline asks for.
     pub fn memory(&self) -> Arc<StoreMemory> {
         Arc::new(StoreMemory::new(self.clone()))
+    }
+
+    /// Waits for the turn at a mailbox. Who puts a message there keeps it until [`Change::Arrived`] is
+    /// written; who asks for [`Store::arrived`] takes it after he has seen the messages.
+    pub async fn landing(&self, account: &str, mailbox: &MailboxName) -> Landing {
+        self.landings.at(account, mailbox).await
     }
 
     /// Which of these messages mailmill itself put into the mailbox, in the order given.
