@@ -7,6 +7,7 @@
 
 mod load;
 mod power;
+mod race;
 mod store;
 mod sweep;
 mod world;

@@ -139,7 +139,7 @@ fn a_maildir_account_comes_to_the_same_end_wherever_the_power_goes() {
 #[test]
 fn a_store_that_is_still_to_be_made_survives_its_first_run() {
     let seed = seed();
-    let mut sweep = Sweep::over(World::model(Home::Maildir).forget());
+    let mut sweep = Sweep::over(World::fresh(Home::Maildir));
     sweep.points.truncate(30);
     sweep.each(|_| Death::Kill);
     sweep.each(|_| Death::Power { seed: 0 });

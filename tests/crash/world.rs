@@ -90,18 +90,28 @@ pub struct End {
 impl<'d> World<'d> {
     /// The model: two messages were sorted before, the others wait, and the rules have changed.
     pub fn model(home: Home<'d>) -> Self {
+        Self::after(home, &[(0, "twin"), (20, "colleague")])
+    }
+
+    /// A model whose copies have no store and no earlier mail: the engine was never there.
+    pub fn fresh(home: Home<'d>) -> Self {
+        let world = Self::after(home, &[]);
+        world.mill.write("fresh", "");
+        world
+    }
+
+    fn after(home: Home<'d>, sorted: &[(usize, &str)]) -> Self {
         let world = Self { mill: Mill::new(&config(home, MODEL)), home, user: MODEL.into() };
         world.mill.write("scripts/sort.rhai", SCRIPT);
         match home {
-            Home::Maildir => ["colleague/cur", "office/.Watched/cur"]
+            Home::Maildir => ["colleague/cur", "office/cur", "office/.Watched/cur"]
                 .iter()
                 .for_each(|folder| std::fs::create_dir_all(world.mill.path(folder)).unwrap()),
             Home::Imap(server) => ["Watched", "Desk"].iter().for_each(|mailbox| {
                 drop(server.doveadm(&["mailbox", "create", "-u", MODEL, mailbox]));
             }),
         }
-        world.receive(0, "twin");
-        world.receive(20, "colleague");
+        sorted.iter().for_each(|(number, subject)| world.receive(*number, subject));
         assert_eq!(world.run(None).status.code(), Some(0));
         for (number, subject) in (1..).zip(SUBJECTS) {
             world.receive(number, subject);
@@ -109,12 +119,6 @@ impl<'d> World<'d> {
         world.see("flags");
         world.mill.write("scripts/sort.rhai", format!("{SCRIPT}// newer\n"));
         world
-    }
-
-    /// From now on copies have no store: the engine was never there.
-    pub fn forget(self) -> Self {
-        self.mill.write("fresh", "");
-        self
     }
 
     /// A copy of it.
