@@ -136,7 +136,7 @@ impl<'a> Ledger<'a> {
     fn written(&mut self) -> Vec<Change> {
         let unwritten = std::mem::take(&mut self.unwritten);
         let records = unwritten.into_iter().map(|at| self.records[at].clone());
-        records.map(Change::Record).collect()
+        records.map(progress).collect()
     }
 
     /// A record whose last action this was is settled by it.
@@ -236,6 +236,14 @@ impl<'a> Ledger<'a> {
                 }
             })
             .collect()
+    }
+}
+
+/// The change that writes what became of a record.
+fn progress(record: Arc<MessageRecord>) -> Change {
+    match record.hold {
+        None => Change::Progress(record),
+        Some(_) => Change::Record(record),
     }
 }
 

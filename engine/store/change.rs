@@ -21,6 +21,9 @@ pub struct Cursor {
 pub enum Change {
     /// Writes a record, over an earlier one of the same id where there is one.
     Record(Arc<MessageRecord>),
+    /// Writes the state and marks of a record whose plan is on disk and not carried out to its end;
+    /// what else it says is left as it was written.
+    Progress(Arc<MessageRecord>),
     /// Moves a cursor, forth or back.
     Cursor {
         /// The account's name.

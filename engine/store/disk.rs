@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::carve::is_foreign;
+use super::catalog::{Catalog, Listing};
 use super::draft::Writes;
 use super::fence::fenced;
 use super::lock::Lock;
@@ -42,7 +43,7 @@ pub(super) struct Disk {
     /// Held by who makes a batch, from its first read until it is applied.
     writers: Mutex<()>,
     /// Held for reading by whoever reads more than one key, for writing while a batch is applied.
-    whole: RwLock<()>,
+    catalog: RwLock<Catalog>,
     /// The last batch that was applied.
     applied: AtomicU64,
     /// Over what the last batch left; changed under [`Disk::writing`] only.
@@ -90,7 +91,12 @@ impl Disk {
         };
         let (applied, highest) = (number(key::SEQUENCE)?, number(key::HIGHEST)?);
         let witness = Witness::hear(data, applied)?;
-        let seal = fenced(|| seal::over(tree.iter(), &UNSEALED)).map_err(damaged)?;
+        let mut listing = Listing::default();
+        let entries = tree.iter().inspect(|entry| match entry {
+            Ok((key, value)) => listing.see(key, value),
+            Err(_) => {}
+        });
+        let seal = fenced(|| seal::over(entries, &UNSEALED)).map_err(damaged)?;
         if seal.seal != number(key::SEAL)? {
             return Err(damaged(UNSEALED_WHY.into()));
         }
@@ -102,12 +108,12 @@ impl Disk {
             place::sync(folder).or_later(what)?;
         }
         Ok(Self {
-            tree,
             data: file,
             witness,
             live: seal.bytes,
             writers: Mutex::new(()),
-            whole: RwLock::new(()),
+            catalog: RwLock::new(listing.finish()?),
+            tree,
             applied: AtomicU64::new(applied),
             seal: AtomicU64::new(seal.seal),
             durable: Mutex::new(applied),
@@ -153,8 +159,8 @@ impl Disk {
     }
 
     /// While this is held, no batch is applied: several reads see one state.
-    pub(super) fn reading(&self) -> RwLockReadGuard<'_, ()> {
-        self.whole.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn reading(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -168,7 +174,7 @@ impl Disk {
     }
 
     /// Applies a batch under [`Disk::writing`] and gives its number in sequence.
-    pub(super) fn apply(&self, Writes { entries, held }: Writes) -> Result<u64> {
+    pub(super) fn apply(&self, Writes { entries, held, notes }: Writes) -> Result<u64> {
         let sequence = self.applied.load(Ordering::Acquire) + 1;
         let mut seal = self.seal.load(Ordering::Acquire);
         let mut batch = sled::Batch::default();
@@ -187,8 +193,9 @@ impl Disk {
         batch.insert(&key::SEQUENCE, value::number(sequence));
         batch.insert(&key::SEAL, value::number(seal));
         reach(Point::StoreUnapplied);
-        let _alone = self.whole.write().unwrap_or_else(PoisonError::into_inner);
+        let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
+        notes.into_iter().for_each(|note| catalog.note(note));
         self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
         reach(Point::StoreApplied);
@@ -268,33 +275,24 @@ impl Disk {
         firsts.filter_map(|base| self.value(base).transpose()).collect()
     }
 
-    /// The record ids of an index, ascending.
-    pub(super) fn ids(&self, prefix: &[u8]) -> Result<Vec<u64>> {
-        self.first_ids(prefix, usize::MAX)
-    }
-
-    /// The lowest record ids of an index, ascending.
-    pub(super) fn first_ids(&self, prefix: &[u8], limit: usize) -> Result<Vec<u64>> {
-        let keys = self.keys(self.tree.scan_prefix(prefix), limit)?;
-        Ok(keys.iter().filter_map(|key| key::id_of(key)).collect())
-    }
-
-    /// The highest record ids of an index, descending.
-    pub(super) fn last_ids(&self, prefix: &[u8], limit: usize) -> Result<Vec<u64>> {
-        let keys = self.keys(self.tree.scan_prefix(prefix).rev(), limit)?;
-        Ok(keys.iter().filter_map(|key| key::id_of(key)).collect())
-    }
-
-    /// How many keys begin with this.
-    pub(super) fn count(&self, prefix: &[u8]) -> Result<usize> {
-        let scan = self.tree.scan_prefix(prefix);
-        fenced(|| scan.keys().try_fold(0, |count, key| key.map(|_| count + 1)))
-            .or_later(reading_failed)
-    }
-
     /// The ids of the newest records, newest first.
     pub(super) fn newest_records(&self, limit: usize) -> Result<Vec<u64>> {
-        let firsts = self.tree.scan_prefix(key::RECORDS).rev().filter(|entry| match entry {
+        self.first_pieces(self.tree.scan_prefix(key::RECORDS).rev(), limit)
+    }
+
+    /// The ids of the oldest records above this one, oldest first.
+    pub(super) fn oldest_records(&self, above: u64, limit: usize) -> Result<Vec<u64>> {
+        let from = key::record(above.saturating_add(1));
+        let to = [key::RECORDS[0] + 1];
+        self.first_pieces(self.tree.range(from..to.to_vec()), limit)
+    }
+
+    fn first_pieces(
+        &self,
+        entries: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+        limit: usize,
+    ) -> Result<Vec<u64>> {
+        let firsts = entries.filter(|entry| match entry {
             Ok((key, _)) => key.last() == Some(&0),
             Err(_) => true,
         });

@@ -1,14 +1,15 @@
-//! The writes of one commit before they are applied: each change turned into keys and values, with
-//! the indexes kept right, over what the store holds and what the batch wrote so far.
+//! The writes of one commit before they are applied: each change turned into keys and values and what
+//! the catalog is told of it, over what the store holds and what the batch wrote so far.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::catalog::{Note, Tag};
 use super::change::{Change, Cursor};
 use super::disk::Disk;
 use super::doubt;
 use super::entry::Item;
 use super::links::Link;
-use super::record::{Indexed, MessageRecord};
+use super::record::{MessageRecord, Progress, State};
 use super::{key, value};
 use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid, UidValidity};
@@ -20,6 +21,8 @@ pub(super) struct Writes {
     pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// What the store holds under some of them, as it was read for the draft.
     pub(super) held: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What changed of records.
+    pub(super) notes: Vec<Note>,
 }
 
 /// The most notes that one [`Change::ForgetArrived`] removes.
@@ -45,6 +48,7 @@ impl<'a> Draft<'a> {
     pub(super) fn add(&mut self, change: &'a Change) -> Result<()> {
         match change {
             Change::Record(record) => self.record(record),
+            Change::Progress(record) => self.progress(record),
             Change::Cursor { account, mailbox, cursor } => {
                 self.put(key::cursor(account, mailbox)?, cursor.encode());
                 Ok(())
@@ -109,39 +113,46 @@ impl<'a> Draft<'a> {
         self.put(key::GENERATION.to_vec(), bytes);
     }
 
-    /// Removes a record with its indexes, for good.
+    /// Removes a record, for good.
     pub(super) fn forget(&mut self, id: u64) -> Result<()> {
-        for key in self.stored_indexes(id)?.unwrap_or_default() {
-            self.remove(key);
+        if let Some(record) = self.stored_record(id)? {
+            self.writes.notes.push(Note::Forgotten { id, tag: Tag::of(&record) });
         }
-        // Where the record is missing, an index that names it must not outlive this.
-        self.remove([key::DONE.as_slice(), &id.to_be_bytes()].concat());
         self.raise(&key::PRUNED, id)?;
+        self.put_value(&key::progress(id), None)?;
         self.put_value(&key::record(id), None)
     }
 
     fn record(&mut self, record: &'a MessageRecord) -> Result<()> {
-        let bytes = record.encode()?;
-        let before = match self.records.get(&record.id) {
-            Some(earlier) => Some(key::indexes(&Indexed::of(earlier))?),
-            None => self.stored_indexes(record.id)?,
+        let id = record.id;
+        let before = match self.records.get(&id) {
+            Some(earlier) => Some(Tag::of(earlier)),
+            None => self.stored_tag(id)?,
         };
-        let indexes = key::indexes(&Indexed::of(record))?;
-        if before.is_none() {
-            // An id is never given twice, so nothing of it is there.
-            self.writes.held.extend(indexes.iter().map(|key| (key.clone(), None)));
+        if before.is_some() {
+            self.put_value(&key::progress(id), None)?;
         }
-        let before = before.unwrap_or_default();
-        for key in before.iter().filter(|key| !indexes.contains(key)) {
-            self.remove(key.clone());
+        self.put_value(&key::record(id), Some(&record.encode()?))?;
+        self.records.insert(id, record);
+        self.writes.notes.push(Note::Written { id, tag: Tag::of(record), before });
+        self.disk.skip_ids(id);
+        self.raise(&key::HIGHEST, id)
+    }
+
+    fn progress(&mut self, record: &'a MessageRecord) -> Result<()> {
+        let id = record.id;
+        let planned = match self.records.get(&id) {
+            Some(earlier) => earlier.state == State::Planned,
+            None => self.disk.reading().is_planned(&record.key.account, id),
+        };
+        if !planned {
+            let what = format!("note what was done of record #{id}");
+            return Err(Error::permanent(what, "its plan is not open"));
         }
-        for key in indexes.into_iter().filter(|key| !before.contains(key)) {
-            self.put(key, value::versioned(&[]));
-        }
-        self.put_value(&key::record(record.id), Some(&bytes))?;
-        self.records.insert(record.id, record);
-        self.disk.skip_ids(record.id);
-        self.raise(&key::HIGHEST, record.id)
+        self.put_value(&key::progress(id), Some(&Progress::encode(record)?))?;
+        self.records.insert(id, record);
+        self.writes.notes.push(Note::Progressed { id, tag: Tag::of(record) });
+        Ok(())
     }
 
     fn link(&mut self, project: &str, evidence: &str, id: u64) -> Result<()> {
@@ -190,20 +201,20 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// As it was planned, or written whole since.
     fn stored_record(&self, id: u64) -> Result<Option<MessageRecord>> {
         let bytes = self.disk.value(&key::record(id))?;
         bytes.map(|bytes| MessageRecord::decode(id, &bytes)).transpose()
     }
 
-    /// The index entries of a record in the store.
-    fn stored_indexes(&mut self, id: u64) -> Result<Option<Vec<Vec<u8>>>> {
-        let key = key::record(id);
-        let first = value::piece_key(&key, 0);
-        let Some(bytes) = self.disk.value(&key)? else {
-            self.writes.held.insert(first, None);
+    /// What stands in front of a record in the store.
+    fn stored_tag(&mut self, id: u64) -> Result<Option<Tag>> {
+        let Some(first) = self.held(&value::piece_key(&key::record(id), 0))? else {
             return Ok(None);
         };
-        key::indexes(&Indexed::decode(id, &bytes)?).map(Some)
+        let whole = first.get(1..).unwrap_or_default();
+        let body = value::body(whole, || format!("read record #{id}"))?;
+        Tag::split(body).map(|(tag, _)| Some(tag))
     }
 
     /// Writes a long value in pieces and removes what is left of a longer one; `None` removes all.

@@ -8,9 +8,9 @@ use super::links::Link;
 use super::record::MessageRecord;
 use super::value;
 use crate::error::{Error, Result};
-use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
+use crate::mail::{MailboxName, Uid, UidValidity};
 
-/// One thing that a store holds. Indexes are made from records and are no items.
+/// One thing that a store holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Item {
@@ -50,16 +50,14 @@ pub(super) enum Key {
         account: String,
         mailbox: MailboxName,
     },
-    /// An index of records by their message.
-    Message(MessageKey, u64),
-    /// Any other index of records.
-    Index(u64),
+    /// What was done of a record.
+    Progress(u64),
     Meta,
 }
 
 /// Whether values under this first byte are in pieces, so that keys end with the piece's number.
 pub(super) fn in_pieces(family: u8) -> bool {
-    matches!(family, b'r' | b't' | b'l')
+    matches!(family, b'r' | b's' | b't' | b'l')
 }
 
 /// Reads a key; of a value in pieces, without the piece's number.
@@ -85,17 +83,7 @@ fn parse(bytes: &[u8]) -> Option<Key> {
             uid: Uid(short(rest)?),
         },
         b'z' => Key::Doubt { account: name(rest)?, mailbox: mailbox(rest)? },
-        b'k' => {
-            let (account, mailbox) = (name(rest)?.into(), mailbox(rest)?);
-            let (uidvalidity, uid) = (UidValidity(short(rest)?), Uid(short(rest)?));
-            Key::Message(MessageKey { account, mailbox, uidvalidity, uid }, number(rest)?)
-        }
-        b'p' => name(rest).and_then(|_| number(rest)).map(Key::Index)?,
-        b'h' | b'd' => Key::Index(number(rest)?),
-        b'i' => {
-            *rest = rest.get(16..)?;
-            Key::Index(number(rest)?)
-        }
+        b's' => Key::Progress(number(rest)?),
         b'm' if rest.len() == 1 => return Some(Key::Meta),
         _ => return None,
     };
@@ -125,7 +113,8 @@ fn mailbox(rest: &mut &[u8]) -> Option<MailboxName> {
     MailboxName::new(&name(rest)?).ok()
 }
 
-/// The item of a key and its whole value; `None` for what is made anew: indexes, counters, doubts.
+/// The item of a key and its whole value; `None` for what is part of another item or made anew:
+/// counters, doubts.
 pub(super) fn item(key: Key, bytes: &[u8]) -> Result<Option<Item>> {
     Ok(Some(match key {
         Key::Record(id) => {
@@ -147,7 +136,7 @@ pub(super) fn item(key: Key, bytes: &[u8]) -> Result<Option<Item>> {
         Key::Arrived { account, mailbox, uidvalidity, uid } => {
             Item::Arrived { account, mailbox, uidvalidity, uid }
         }
-        Key::Doubt { .. } | Key::Message(..) | Key::Index(_) | Key::Meta => return Ok(None),
+        Key::Doubt { .. } | Key::Progress(_) | Key::Meta => return Ok(None),
     }))
 }
 

@@ -3,11 +3,8 @@
 //! Names of any bytes stand in a key with their length before them, so that no name is the prefix
 //! of another; numbers are big-endian, so that keys sort as numbers do.
 
-use sha2::{Digest, Sha256};
-
-use super::record::{Indexed, State};
 use crate::error::{Error, Result};
-use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
+use crate::mail::{MailboxName, Uid, UidValidity};
 
 /// The most bytes of one name in a key.
 const MAX_NAME: usize = 1024;
@@ -27,13 +24,13 @@ pub(super) const PRUNED: [u8; 2] = *b"mp";
 pub(super) const SALVAGED: [u8; 2] = *b"mz";
 /// Records: id, then the piece.
 pub(super) const RECORDS: [u8; 1] = *b"r";
-/// Index: held records.
-pub(super) const HELD: [u8; 1] = *b"h";
-/// Index: settled and released records.
-pub(super) const DONE: [u8; 1] = *b"d";
-
 pub(super) fn record(id: u64) -> Vec<u8> {
     with_id(RECORDS.to_vec(), id)
+}
+
+/// How far the record's plan was carried out; missing where it was not yet begun.
+pub(super) fn progress(id: u64) -> Vec<u8> {
+    with_id(vec![b's'], id)
 }
 
 pub(super) fn cursor(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
@@ -50,23 +47,6 @@ pub(super) fn links_of(project: &str) -> Result<Vec<u8>> {
 
 pub(super) fn link(project: &str, id: u64) -> Result<Vec<u8>> {
     Ok(with_id(links_of(project)?, id))
-}
-
-pub(super) fn planned_of(account: &str) -> Result<Vec<u8>> {
-    named(b'p', &[account])
-}
-
-pub(super) fn message(key: &MessageKey) -> Result<Vec<u8>> {
-    let mut bytes = named(b'k', &[&key.account, key.mailbox.as_str()])?;
-    bytes.extend(key.uidvalidity.0.to_be_bytes());
-    bytes.extend(key.uid.0.to_be_bytes());
-    Ok(bytes)
-}
-
-/// By a digest: a Message-ID may have any length. Who looks it up compares the record's own.
-pub(super) fn message_id(message_id: &str) -> Vec<u8> {
-    let digest = Sha256::digest(message_id.as_bytes());
-    [b"i".as_slice(), &digest[..16]].concat()
 }
 
 pub(super) fn arrived_in(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
@@ -90,21 +70,7 @@ pub(super) fn doubt(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {
     named(b'z', &[account, mailbox.as_str()])
 }
 
-/// The index entries of a record.
-pub(super) fn indexes(record: &Indexed) -> Result<Vec<Vec<u8>>> {
-    let state = match record.state {
-        State::Planned => planned_of(&record.key.account)?,
-        State::Held => HELD.to_vec(),
-        State::Settled | State::Released | State::Void => DONE.to_vec(),
-    };
-    let mut keys = vec![with_id(state, record.id), with_id(message(&record.key)?, record.id)];
-    if let Some(id) = record.message_id.as_deref() {
-        keys.push(with_id(message_id(super::record::bare(id)), record.id));
-    }
-    Ok(keys)
-}
-
-/// The id at the end of an index key.
+/// The id at the end of a record's key, without the piece.
 pub(super) fn id_of(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|id| u64::from_be_bytes(*id))
 }

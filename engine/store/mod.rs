@@ -45,7 +45,7 @@
 //!
 //! - the *witness* (a file beside it) knows how many commits were acknowledged,
 //! - the *seal* (a number in each commit) covers every key and value,
-//! - [`check`] says more: it also holds records and indexes against each other.
+//! - [`check`] says more: it also holds records, links and what was done against each other.
 //!
 //! [`repair`] makes a new store of what can be read, and [`import`] one of an [`export`]. Both mark it
 //! as salvaged: what is in a mailbox when it is selected first is in doubt ([`Doubtful`]), and
@@ -63,6 +63,7 @@ use crate::mail::{MailboxName, MessageKey, Uid, UidValidity};
 
 mod build;
 mod carve;
+mod catalog;
 mod change;
 mod check;
 mod compact;
@@ -103,6 +104,7 @@ pub use writing::{Pen, Writing};
 
 use disk::Disk;
 use draft::Draft;
+use record::Progress;
 use turn::Turns;
 
 /// The engine's memory on disk. Cheap to clone; all clones are the same store.
@@ -257,8 +259,10 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn unsettled(&self, account: &str) -> Result<Vec<MessageRecord>> {
-        let _whole = self.disk.reading();
-        self.records(&self.disk.ids(&key::planned_of(account)?)?)
+        let catalog = self.disk.reading();
+        let mut records = self.records(&catalog.planned_of(account))?;
+        records.retain(|record| *record.key.account == *account);
+        Ok(records)
     }
 
     /// The held records, by id.
@@ -266,8 +270,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn held(&self) -> Result<Vec<MessageRecord>> {
-        let _whole = self.disk.reading();
-        self.records(&self.disk.ids(&key::HELD)?)
+        let catalog = self.disk.reading();
+        self.records(&catalog.held())
     }
 
     /// The newest record of a message key.
@@ -275,9 +279,9 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn of_key(&self, message: &MessageKey) -> Result<Option<MessageRecord>> {
-        let _whole = self.disk.reading();
-        let newest = self.disk.last_ids(&key::message(message)?, 1)?;
-        Ok(self.records(&newest)?.pop())
+        let catalog = self.disk.reading();
+        let records = self.records(&catalog.of_key(message))?;
+        Ok(records.into_iter().find(|record| record.key == *message))
     }
 
     /// What a person means by `what`: an id (`42` or `#42`) or a Message-ID with or without angle
@@ -287,9 +291,9 @@ impl Store {
     /// The store cannot be read.
     pub fn find(&self, what: &str) -> Result<Vec<MessageRecord>> {
         let what = what.trim();
-        let _whole = self.disk.reading();
+        let catalog = self.disk.reading();
         let message_id = record::bare(what);
-        let named = self.disk.last_ids(&key::message_id(message_id), 100)?;
+        let named = newest(catalog.of_message_id(message_id));
         let mut found = match what.strip_prefix('#').unwrap_or(what).parse::<u64>() {
             Ok(id) => self.records(&[id])?,
             Err(_) => Vec::new(),
@@ -308,8 +312,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn of_message_id(&self, message_id: &str) -> Result<Vec<MessageRecord>> {
-        let _whole = self.disk.reading();
-        let mut records = self.records(&self.disk.last_ids(&key::message_id(message_id), 100)?)?;
+        let catalog = self.disk.reading();
+        let mut records = self.records(&newest(catalog.of_message_id(message_id)))?;
         records.retain(|record| record.message_id.as_deref() == Some(message_id));
         Ok(records)
     }
@@ -437,15 +441,12 @@ impl Store {
     /// The store cannot be read or written; what was removed so far stays removed.
     pub fn prune(&self, keep: usize) -> Result<usize> {
         const BATCH: usize = 500;
-        let mut surplus = self.disk.count(&key::DONE)?.saturating_sub(keep);
-        let mut removed = 0;
+        let mut surplus = self.disk.reading().done().saturating_sub(keep);
+        let (mut removed, mut above) = (0, 0);
         while surplus > 0 {
             let sequence = {
                 let _alone = self.disk.writing()?;
-                let oldest = self.disk.first_ids(&key::DONE, surplus.min(BATCH))?;
-                if oldest.is_empty() {
-                    break;
-                }
+                let Some(oldest) = self.oldest_done(&mut above, surplus.min(BATCH))? else { break };
                 let mut draft = Draft::new(&self.disk);
                 for id in &oldest {
                     draft.forget(*id)?;
@@ -460,14 +461,31 @@ impl Store {
         Ok(removed)
     }
 
+    /// The oldest records above an id that are neither planned nor held, and raises that id; `None`
+    /// where no record is above it.
+    fn oldest_done(&self, above: &mut u64, limit: usize) -> Result<Option<Vec<u64>>> {
+        let open = self.disk.reading().open();
+        let mut ids = self.disk.oldest_records(*above, limit)?;
+        let Some(last) = ids.last() else { return Ok(None) };
+        *above = *last;
+        ids.retain(|id| !open.contains(id));
+        Ok(Some(ids))
+    }
+
     fn read_record(&self, id: u64) -> Result<Option<MessageRecord>> {
-        self.disk
-            .value(&key::record(id))?
-            .map(|bytes| MessageRecord::decode(id, &bytes))
-            .transpose()
+        let Some(bytes) = self.disk.value(&key::record(id))? else { return Ok(None) };
+        let progress = self.disk.value(&key::progress(id))?;
+        let progress = progress.map(|bytes| Progress::decode(id, &bytes)).transpose()?;
+        Ok(Some(MessageRecord::decode(id, &bytes)?.with(progress)))
     }
 
     fn records(&self, ids: &[u64]) -> Result<Vec<MessageRecord>> {
         ids.iter().filter_map(|id| self.read_record(*id).transpose()).collect()
     }
+}
+
+/// The first hundred of what may be named alike.
+fn newest(mut ids: Vec<u64>) -> Vec<u64> {
+    ids.truncate(100);
+    ids
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::catalog::Tag;
 use super::value;
 use crate::error::{Error, Result};
 use crate::mail::MessageKey;
@@ -109,23 +110,60 @@ impl std::fmt::Display for State {
     }
 }
 
-/// What of a record stands in the indexes.
-#[derive(Debug, Deserialize)]
-pub(super) struct Indexed {
-    pub(super) id: u64,
+/// How far a plan was carried out, written beside its record, which stays as it was planned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// The record's, so that it is known which message was done should the record be lost.
     pub(super) key: MessageKey,
-    pub(super) message_id: Option<String>,
     pub(super) state: State,
+    pub(super) marks: Vec<Mark>,
 }
 
-impl Indexed {
-    pub(super) fn of(record: &MessageRecord) -> Self {
-        let MessageRecord { id, key, message_id, state, .. } = record;
-        Self { id: *id, key: key.clone(), message_id: message_id.clone(), state: *state }
+/// A [`Progress`] that is written.
+#[derive(Serialize)]
+struct Progressed<'r> {
+    key: &'r MessageKey,
+    state: State,
+    marks: &'r [Mark],
+}
+
+impl Progress {
+    pub(super) fn encode(record: &MessageRecord) -> Result<Vec<u8>> {
+        let MessageRecord { id, key, state, marks, .. } = record;
+        let json = serde_json::to_vec(&Progressed { key, state: *state, marks });
+        let json = json
+            .map_err(|why| Error::permanent(format!("write what was done of record #{id}"), why))?;
+        Ok(value::versioned(&[&[state.code()], json.as_slice()].concat()))
     }
 
     pub(super) fn decode(id: u64, bytes: &[u8]) -> Result<Self> {
-        value::json(bytes, || format!("read record #{id}"))
+        let what = || format!("read what was done of record #{id}");
+        let (_, json) = Self::split(value::body(bytes, what)?)?;
+        serde_json::from_slice(json).map_err(|why| Error::permanent(what(), why))
+    }
+
+    /// The state in front, and what stands behind it.
+    pub(super) fn split(body: &[u8]) -> Result<(State, &[u8])> {
+        let broken = || Error::permanent("read what was done of a record", "it is damaged");
+        let (code, rest) = body.split_first().ok_or_else(broken)?;
+        Ok((State::of_code(*code).ok_or_else(broken)?, rest))
+    }
+}
+
+impl State {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Planned => 1,
+            Self::Settled => 2,
+            Self::Held => 3,
+            Self::Released => 4,
+            Self::Void => 5,
+        }
+    }
+
+    pub(super) fn of_code(code: u8) -> Option<Self> {
+        let all = [Self::Planned, Self::Settled, Self::Held, Self::Released, Self::Void];
+        all.into_iter().find(|state| state.code() == code)
     }
 }
 
@@ -143,11 +181,21 @@ impl MessageRecord {
                 "let the rules record fewer or shorter actions; the message stays where it is",
             ));
         }
-        Ok(value::versioned(&json))
+        Ok(value::versioned(&[Tag::of(self).encode(), json].concat()))
     }
 
     pub(super) fn decode(id: u64, bytes: &[u8]) -> Result<Self> {
-        value::json(bytes, || format!("read record #{id}"))
+        let what = || format!("read record #{id}");
+        let (_, json) = Tag::split(value::body(bytes, what)?)?;
+        serde_json::from_slice(json).map_err(|why| Error::permanent(what(), why))
+    }
+
+    /// This record with what was done of it since it was planned.
+    pub(super) fn with(self, progress: Option<Progress>) -> Self {
+        match progress {
+            Some(Progress { state, marks, .. }) => Self { state, marks, ..self },
+            None => self,
+        }
     }
 }
 

@@ -6,11 +6,11 @@
 //! - **The newest commits** (cut short, an older copy): what was done since is not known, and the
 //!   cursors are too low. The messages above them that were there are in doubt
 //!   ([`super::Doubtful`]): what may have been done is looked up.
-//! - **Single records** (a flipped bit): the index of messages still tells most of their keys. One
-//!   whose index says that it was done is noted as settled; another one is held, due at once, and so
-//!   decided anew in doubt.
-//! - **Records that no index names:** the cursors go back to where the first of them may have been;
-//!   what is known above is recognised, the rest is met again in doubt.
+//! - **Single records** (a flipped bit) of which something was done: that is kept beside them and tells
+//!   their message's key. One that was done to its end is noted as settled; another one is held, due
+//!   at once, and so decided anew in doubt.
+//! - **Other records:** the cursors go back to where the first of them may have been; what is known
+//!   above is recognised, the rest is met again in doubt.
 //! - **Everything:** all messages that are there are met again in doubt.
 //!
 //! Held messages whose record comes from an older state are decided anew in doubt as ever. What steps
@@ -24,7 +24,7 @@ use super::entry::{self, Item, Key};
 use super::fence::fenced;
 use super::lock::Lock;
 use super::place::{self, Replaced};
-use super::record::{Hold, MessageRecord, State};
+use super::record::{Hold, MessageRecord, Progress, State};
 use super::scratch::Scratch;
 use super::survey::Survey;
 use super::walk::Walk;
@@ -116,9 +116,9 @@ fn salvage(
         }
         builder.add(item)
     })?;
-    for (id, key) in &inventory.nameless {
+    for (id, Progress { key, state, .. }) in &inventory.lost {
         repaired.again += 1;
-        let state = if inventory.done.contains(id) { State::Settled } else { State::Held };
+        let state = if *state == State::Planned { State::Held } else { *state };
         builder.add(Item::Record(Box::new(stand_in(*id, key.clone(), state, now_ms))))?;
     }
     for family in *b"ctla" {
@@ -152,10 +152,8 @@ fn is_sealed(tree: &sled::Db) -> bool {
 struct Inventory {
     /// The ids of records that can be read.
     there: BTreeSet<u64>,
-    /// Lost records that the index of messages still names.
-    nameless: BTreeMap<u64, MessageKey>,
-    /// Lost records that were settled or released.
-    done: BTreeSet<u64>,
+    /// What was done of records that are lost.
+    lost: BTreeMap<u64, Progress>,
     highest: u64,
     pruned: u64,
 }
@@ -169,26 +167,17 @@ impl Inventory {
             }
             Ok(())
         })?;
-        let (mut nameless, mut done) = (BTreeMap::new(), BTreeSet::new());
+        let mut lost = BTreeMap::new();
         let mut highest = known.highest.max(walk.number(&key::HIGHEST).unwrap_or(0));
-        for family in *b"kdhpi" {
-            walk.entries(family, &mut |key, _| {
-                match entry::read_key(key) {
-                    Ok(Key::Message(message, id)) if !there.contains(&id) => {
-                        highest = highest.max(id);
-                        nameless.insert(id, message);
-                    }
-                    Ok(Key::Index(id)) => {
-                        highest = highest.max(id);
-                        if family == b'd' && !there.contains(&id) {
-                            done.insert(id);
-                        }
-                    }
-                    _ => {}
-                }
-                Ok(())
-            })?;
-        }
+        walk.wholes(b's', &mut |key, bytes| {
+            let Ok(Key::Progress(id)) = entry::read_key(key) else { return Ok(()) };
+            highest = highest.max(id);
+            match Progress::decode(id, bytes) {
+                Ok(progress) if !there.contains(&id) => drop(lost.insert(id, progress)),
+                _ => {}
+            }
+            Ok(())
+        })?;
         walk.items_of(b'l', &mut |item| {
             if let Item::Link(link) = item {
                 highest = highest.max(link.id);
@@ -199,14 +188,12 @@ impl Inventory {
         let pruned = walk.number(&key::PRUNED).unwrap_or(0);
         // What was said of the tree is said again when its items are read.
         walk.lost = Default::default();
-        Ok(Self { there, nameless, done, highest, pruned })
+        Ok(Self { there, lost, highest, pruned })
     }
 
     /// The lowest id that was given and of which nothing is known.
     fn gap(&self) -> Option<u64> {
-        let known = |id: &u64| {
-            self.there.contains(id) || self.nameless.contains_key(id) || self.done.contains(id)
-        };
+        let known = |id: &u64| self.there.contains(id) || self.lost.contains_key(id);
         (self.pruned.saturating_add(1)..=self.highest).find(|id| !known(id))
     }
 }

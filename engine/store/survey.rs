@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::disk::{UNSEALED, UNSEALED_WHY};
 use super::entry::{self, Item, Key};
 use super::fence::fenced;
-use super::record::Indexed;
 use super::walk::{Lost, Walk};
 use super::witness::{self, Acknowledged};
 use super::{key, seal, value};
@@ -53,13 +52,12 @@ pub(super) fn of_tree(tree: &sled::Db, acknowledged: Acknowledged) -> Survey {
         walk: Walk::new(tree),
         survey: Survey { v: 1, ..Survey::default() },
         wrong: Lost::default(),
-        expected: 0,
     };
     look.counters(acknowledged);
     if look.wrong.is_empty() {
         look.sealed();
         look.content();
-        look.indexes();
+        look.progress();
     }
     let Look { walk, mut survey, wrong, .. } = look;
     survey.wrong = wrong.lines();
@@ -72,8 +70,6 @@ struct Look<'a> {
     walk: Walk<'a>,
     survey: Survey,
     wrong: Lost,
-    /// How many index entries the records ask for.
-    expected: u64,
 }
 
 impl Look<'_> {
@@ -116,7 +112,7 @@ impl Look<'_> {
         }
     }
 
-    /// Counts the items, and sees that each record is in the indexes that name it.
+    /// Counts the items, and sees that the record of each link is there.
     fn content(&mut self) {
         // Links outlive their records where these are pruned, or were lost before a repair.
         let pruned = match self.survey.salvaged {
@@ -126,17 +122,11 @@ impl Look<'_> {
         };
         let tree = self.walk.tree();
         let there = |key: &[u8]| fenced(|| tree.contains_key(key)).unwrap_or(false);
-        let (survey, wrong, expected) = (&mut self.survey, &mut self.wrong, &mut self.expected);
+        let (survey, wrong) = (&mut self.survey, &mut self.wrong);
         let counted = self.walk.items(&mut |item| {
             match item {
                 Item::Record(record) => {
                     *survey.records.entry(record.state.to_string()).or_default() += 1;
-                    for key in key::indexes(&Indexed::of(&record))? {
-                        *expected += 1;
-                        if !there(&key) {
-                            wrong.say(format!("record #{} is missing in an index", record.id));
-                        }
-                    }
                     if record.id > survey.highest {
                         wrong.say(format!("the id of record #{} may be given again", record.id));
                     }
@@ -161,31 +151,21 @@ impl Look<'_> {
         }
     }
 
-    /// Sees that no index names what is not there.
-    fn indexes(&mut self) {
+    /// Sees that nothing was done of what is not there.
+    fn progress(&mut self) {
         let tree = self.walk.tree();
-        let there = |id: u64| fenced(|| tree.contains_key(first(id))).unwrap_or(false);
-        let mut entries = 0;
-        for family in *b"kpdhi" {
-            let wrong = &mut self.wrong;
-            let read = self.walk.entries(family, &mut |key, _| {
-                entries += 1;
-                match entry::read_key(key) {
-                    Ok(Key::Message(_, id) | Key::Index(id)) if !there(id) => {
-                        wrong.say(format!("an index names record #{id}, which is missing"));
-                    }
-                    Ok(_) => {}
-                    Err(error) => wrong.say(error.to_string()),
+        let wrong = &mut self.wrong;
+        let read = self.walk.wholes(b's', &mut |key, _| {
+            match entry::read_key(key)? {
+                Key::Progress(id) if !fenced(|| tree.contains_key(first(id))).unwrap_or(false) => {
+                    wrong.say(format!("record #{id} is missing, of which something was done"));
                 }
-                Ok(())
-            });
-            if let Err(error) = read {
-                self.wrong.say(error.to_string());
+                _ => {}
             }
-        }
-        if self.wrong.is_empty() && entries != self.expected {
-            let surplus = entries.abs_diff(self.expected);
-            self.wrong.say(format!("{surplus} index entries belong to no record as it is"));
+            Ok(())
+        });
+        if let Err(error) = read {
+            self.wrong.say(error.to_string());
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 
 /// The version of everything written now.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The most bytes of one piece of a long value.
 pub(super) const PIECE: usize = 4 << 10;

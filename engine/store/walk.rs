@@ -2,7 +2,8 @@
 
 use super::entry::{self, Item, Key, Piece, Pieces};
 use super::fence::fenced;
-use super::key;
+use super::record::Progress;
+use super::{key, value};
 use crate::error::Result;
 
 /// How many records in a row are looked for one by one where the tree cannot be read on.
@@ -87,9 +88,10 @@ impl<'a> Walk<'a> {
         visit: &mut dyn FnMut(Item) -> Result<()>,
     ) -> Result<()> {
         let mut lost = Lost::default();
+        let tree = self.tree;
         self.wholes(family, &mut |key, bytes| {
             match entry::read_key(key).and_then(|key| entry::item(key, bytes)) {
-                Ok(Some(item)) => visit(item)?,
+                Ok(Some(item)) => visit(with_progress(tree, item, &mut lost))?,
                 Ok(None) => {}
                 Err(error) => lost.say(error.to_string()),
             }
@@ -174,7 +176,7 @@ impl<'a> Walk<'a> {
         let last = last.get(1..9).and_then(|id| id.first_chunk::<8>());
         let id = last.map_or(0, |id| u64::from_be_bytes(*id));
         (id.checked_add(1)?..id.saturating_add(PROBES)).map(key::record).find(|key| {
-            let first = super::value::piece_key(key, 0);
+            let first = value::piece_key(key, 0);
             matches!(fenced(|| self.tree.get(first)), Ok(Some(_)))
         })
     }
@@ -193,12 +195,40 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// A record with what was done of it since it was planned. Where that cannot be read, the plan is taken
+/// for open, and what was done of it is looked up.
+fn with_progress(tree: &sled::Db, item: Item, lost: &mut Lost) -> Item {
+    let Item::Record(record) = item else { return item };
+    let id = record.id;
+    let progress = whole(tree, &key::progress(id)).and_then(|bytes| {
+        bytes.map(|bytes| Progress::decode(id, &bytes).map_err(|why| why.to_string())).transpose()
+    });
+    let progress = progress.unwrap_or_else(|why| {
+        lost.say(why);
+        None
+    });
+    Item::Record(Box::new(record.with(progress)))
+}
+
+/// A value in pieces.
+fn whole(tree: &sled::Db, key: &[u8]) -> std::result::Result<Option<Vec<u8>>, String> {
+    let piece = |number: u8| fenced(|| tree.get(value::piece_key(key, number)));
+    let Some(first) = piece(0)? else { return Ok(None) };
+    let (count, bytes) = first.split_first().ok_or("a value is empty")?;
+    let mut whole = bytes.to_vec();
+    for number in 1..*count {
+        whole.extend_from_slice(&piece(number)?.ok_or("a piece of a value is missing")?);
+    }
+    Ok(Some(whole))
+}
+
 /// An entry's name for people.
 fn named(key: &[u8]) -> String {
     match entry::read_key(key)
         .or_else(|_| entry::read_key(key.split_last().map_or(key, |cut| cut.1)))
     {
         Ok(Key::Record(id)) => format!("record #{id}"),
+        Ok(Key::Progress(id)) => format!("what was done of record #{id}"),
         Ok(Key::Link { project, id }) => format!("the link of #{id} to {}", project.escape_debug()),
         Ok(Key::State { account, step, .. }) => {
             format!(
@@ -222,6 +252,7 @@ fn of(family: u8) -> &'static str {
         b't' => "what steps remember",
         b'l' => "the list of links",
         b'a' => "the list of arrivals",
-        _ => "an index",
+        b's' => "the list of what was done",
+        _ => "a list",
     }
 }
