@@ -13,6 +13,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STACK: usize = 16 << 20;
 
 fn main() -> ExitCode {
+    // Huge pages would make the memory in use twice as large, as little of each is needed. Where the
+    // kernel has none, there is nothing to see to.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(command);
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,

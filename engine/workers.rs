@@ -23,6 +23,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Workers {
     queue: Arc<Queue>,
     _open: Arc<Open>,
+    threads: usize,
 }
 
 #[derive(Default)]
@@ -47,8 +48,9 @@ impl Workers {
     /// The system has no thread left.
     pub fn start() -> Result<Self> {
         let queue = Arc::<Queue>::default();
-        let workers = Self { queue: queue.clone(), _open: Arc::new(Open(queue)) };
-        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+        let threads = thread::available_parallelism().map_or(2, usize::from);
+        let workers = Self { queue: queue.clone(), _open: Arc::new(Open(queue)), threads };
+        for _ in 0..threads {
             let queue = workers.queue.clone();
             thread::Builder::new()
                 .name("decide".into())
@@ -57,6 +59,11 @@ impl Workers {
                 .or_later(|| "start the threads that decide".into())?;
         }
         Ok(workers)
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Runs a job and gives what it gave.

@@ -1,22 +1,25 @@
 //! Decides messages on the worker threads, in slices: recognises what was decided before, runs the
 //! pipeline, and hands the plans over to be written.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::appetite::Body;
+use super::appetite::{Body, Foretold};
+use super::foretell::Ahead;
+use super::overlay::Overlay;
+use super::recognise::Known;
 use super::{Broken, Line, record};
 use crate::error::Result;
 use crate::mail::{MailboxName, Message, Uid, UidValidity};
 use crate::mailbox::Fetched;
 use crate::perform::Again;
 use crate::pipeline::{Action, Decision, Direction, Input, Memory, Outcome, Verdict};
-use crate::store::{Change, MessageRecord, Pen, State, Store, StoreMemory};
+use crate::store::{Change, MessageRecord, Pen, State};
 
 /// How long a worker stays with one account before others have their turn.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 /// Changes that are handed over to be written at once, about.
 const TOGETHER: usize = 100;
@@ -38,7 +41,12 @@ pub(super) struct Item {
     /// Why it cannot be decided, e.g. it is too large for its body to be fetched, and whether
     /// trying again may help.
     pub(super) refused: Option<(String, Again)>,
+    /// What was found out ahead of its turn.
+    pub(super) ahead: Option<Ahead>,
 }
+
+/// A decision, and whether trying again may help where it holds its message.
+pub(super) type Made = (Decision, Again);
 
 /// What a slice has come to.
 #[derive(Default)]
@@ -77,7 +85,7 @@ impl Line {
             user: None,
             now_ms: self.clock.now_ms(),
         };
-        Item { input: Arc::new(input), wanted, refused: None }
+        Item { input: Arc::new(input), wanted, refused: None, ahead: None }
     }
 
     /// A message that cannot be had is held under its key.
@@ -94,8 +102,28 @@ impl Line {
             return Ok(Decided::default());
         }
         desk.pen.has_room().await;
+        let items = self.foretell(items, desk).await?;
         let (line, desk) = (self.clone(), desk.clone());
         self.workers.run(move || Slice::new(&line, &desk).run(items)).await?
+    }
+
+    /// Decides a message; `None` asks for the body.
+    pub(super) fn make(&self, item: &Item, memory: Arc<dyn Memory>) -> Option<Made> {
+        if let Some((reason, again)) = &item.refused {
+            return Some((self.refusal(reason), *again));
+        }
+        let decide = || self.generation.decide(&self.pipeline, item.input.clone(), memory);
+        match catch_unwind(AssertUnwindSafe(decide)) {
+            Ok(Some(Outcome::NeedBody)) => None,
+            Ok(Some(Outcome::Decided { decision, retry })) => {
+                Some((decision, if retry { Again::FiveTimes } else { Again::Person }))
+            }
+            Ok(None) => Some((self.refusal("its pipeline is gone"), Again::Person)),
+            Err(_) => {
+                let why = "a fault of mailmill itself while deciding; please report it";
+                Some((self.refusal(why), Again::Person))
+            }
+        }
     }
 
     /// A decision to hold that no step made.
@@ -162,10 +190,12 @@ impl<'l> Slice<'l> {
         if item.awaits_body() {
             return Ok(false);
         }
-        let Some(known) = self.line.recognise(self.desk, item)? else {
-            return Ok(true);
+        let (known, made) = match item.ahead.take().filter(|ahead| self.holds(ahead)) {
+            Some(Ahead { known, made, .. }) => (known, made),
+            None => self.decide(item)?,
         };
-        let Some((decision, again)) = self.decide(item) else {
+        let Some(known) = known else { return Ok(true) };
+        let Some((decision, again)) = made else {
             item.wanted = true;
             return Ok(false);
         };
@@ -184,6 +214,19 @@ impl<'l> Slice<'l> {
         Ok(true)
     }
 
+    /// Whether a decision made ahead is what would be decided now.
+    fn holds(&self, ahead: &Ahead) -> bool {
+        let holds = ahead.memory.still_holds();
+        self.line.appetite.note_foretold(if holds { Foretold::Held } else { Foretold::InVain });
+        holds
+    }
+
+    fn decide(&self, item: &Item) -> Result<(Option<Known>, Option<Made>)> {
+        let Some(known) = self.line.recognise(self.desk, item)? else { return Ok((None, None)) };
+        let made = self.line.make(item, self.desk.memory.clone());
+        Ok((Some(known), made))
+    }
+
     /// Looks which of the messages behind one that waits will want their bodies, too: their
     /// decisions are thrown away.
     fn foresee(&self, items: &mut VecDeque<Item>) {
@@ -194,73 +237,20 @@ impl<'l> Slice<'l> {
             if self.began.elapsed() > SLICE {
                 break;
             }
-            let open = item.refused.is_none() && !item.input.message.is_whole();
-            item.wanted |= open && !item.wanted && self.decide(item).is_none();
-        }
-    }
-
-    /// `None` asks for the body.
-    fn decide(&self, item: &Item) -> Option<(Decision, Again)> {
-        if let Some((reason, again)) = &item.refused {
-            return Some((self.line.refusal(reason), *again));
-        }
-        let line = self.line;
-        let (input, memory) = (item.input.clone(), self.desk.memory.clone());
-        let decide = || line.generation.decide(&line.pipeline, input, memory);
-        match catch_unwind(AssertUnwindSafe(decide)) {
-            Ok(Some(Outcome::NeedBody)) => None,
-            Ok(Some(Outcome::Decided { decision, retry })) => {
-                Some((decision, if retry { Again::FiveTimes } else { Again::Person }))
-            }
-            Ok(None) => Some((line.refusal("its pipeline is gone"), Again::Person)),
-            Err(_) => {
-                let why = "a fault of mailmill itself while deciding; please report it";
-                Some((line.refusal(why), Again::Person))
-            }
+            let open = item.refused.is_none() && !item.input.message.is_whole() && !item.wanted;
+            let wants = || match &item.ahead {
+                Some(Ahead { known, made, .. }) => known.is_some() && made.is_none(),
+                None => self.line.make(item, self.desk.memory.clone()).is_none(),
+            };
+            item.wanted |= open && wants();
         }
     }
 
     /// Hands the plans over to be written, each with what its steps remember and link.
     fn hand_over(&mut self) -> Result<()> {
         // A store that could not be read is no memory that was empty: nothing was decided.
-        if let Some(trouble) = self.desk.memory.store.trouble() {
-            return Err(trouble);
-        }
+        self.desk.memory.trouble()?;
         self.desk.pen.put(std::mem::take(&mut self.changes));
         Ok(())
-    }
-}
-
-/// The store's memory with what the messages before in this window wrote.
-pub(super) struct Overlay {
-    store: Arc<StoreMemory>,
-    written: Mutex<HashMap<(String, String), String>>,
-}
-
-impl Overlay {
-    pub(super) fn new(store: &Store) -> Self {
-        Self { store: store.memory(), written: Mutex::new(HashMap::new()) }
-    }
-
-    fn remember(&self, decision: &Decision) {
-        if decision.verdict == Verdict::Hold {
-            return;
-        }
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        for said in &decision.actions {
-            if let Action::StateSet { key, value } = &said.action {
-                written.insert((said.step.clone(), key.clone()), value.clone());
-            }
-        }
-    }
-}
-
-impl Memory for Overlay {
-    fn get(&self, account: &str, step: &str, key: &str) -> Option<String> {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        match written.get(&(step.to_owned(), key.to_owned())) {
-            Some(value) => (!value.is_empty()).then(|| value.clone()),
-            None => self.store.get(account, step, key),
-        }
     }
 }

@@ -22,6 +22,8 @@ use crate::workers::Workers;
 mod appetite;
 mod decide;
 mod doubt;
+mod foretell;
+mod overlay;
 mod recognise;
 mod record;
 mod window;

@@ -9,7 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::decide::{Decided, Desk, Item, Kind, Overlay};
+use super::decide::{Decided, Desk, Item, Kind};
+use super::overlay::Overlay;
 use super::{Broken, Line, Opened, fetch_each};
 use crate::error::Result;
 use crate::mail::{Message, Uid};
@@ -190,6 +191,7 @@ impl Gathering<'_> {
             if let Some(bytes) = bodies.remove(&uid) {
                 let message = Arc::new(Message::whole(bytes));
                 item.input = Arc::new(Input { message, ..(*item.input).clone() });
+                item.ahead = None;
             } else if let Some(error) = refused.remove(&uid) {
                 item.refused = Some((error.to_string(), (&error).into()));
             } else {

@@ -23,7 +23,7 @@ pub(super) struct Tag {
 }
 
 /// A change of the records on disk.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Note {
     /// A record was written, over one with another tag where there was one.
     Written { id: u64, tag: Tag, before: Option<Tag> },

@@ -92,9 +92,10 @@ impl Disk {
         let (applied, highest) = (number(key::SEQUENCE)?, number(key::HIGHEST)?);
         let witness = Witness::hear(data, applied)?;
         let mut listing = Listing::default();
-        let entries = tree.iter().inspect(|entry| match entry {
-            Ok((key, value)) => listing.see(key, value),
-            Err(_) => {}
+        let entries = tree.iter().inspect(|entry| {
+            if let Ok((key, value)) = entry {
+                listing.see(key, value);
+            }
         });
         let seal = fenced(|| seal::over(entries, &UNSEALED)).map_err(damaged)?;
         if seal.seal != number(key::SEAL)? {
@@ -195,7 +196,7 @@ impl Disk {
         reach(Point::StoreUnapplied);
         let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
-        notes.into_iter().for_each(|note| catalog.note(note));
+        notes.iter().for_each(|note| catalog.note(*note));
         self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
         reach(Point::StoreApplied);

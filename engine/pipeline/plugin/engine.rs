@@ -85,6 +85,7 @@ fn pooled(calls: u32) -> wasmtime::Result<Engine> {
         .total_core_instances(calls * PARTS)
         .total_memories(calls * 2)
         .total_tables(calls * PARTS)
+        .max_memory_size(64 << 20)
         .max_core_instances_per_component(PARTS)
         .max_memories_per_component(2)
         .max_tables_per_component(PARTS)
@@ -98,9 +99,7 @@ fn pooled(calls: u32) -> wasmtime::Result<Engine> {
 }
 
 fn on_demand() -> wasmtime::Result<Engine> {
-    let mut config = config();
-    config.memory_reservation(64 << 20).memory_guard_size(64 << 10);
-    Engine::new(&config)
+    Engine::new(&config())
 }
 
 /// Settings that both allocators share. Whatever could make two runs over one message differ is off
@@ -109,6 +108,11 @@ fn config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
+        // Bounds are checked by the code itself and not by the kernel: else each instance changes the
+        // protection of its pages twice, and every core of the process waits for that.
+        .signals_based_traps(false)
+        .memory_reservation(64 << 20)
+        .memory_guard_size(0)
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
         .cranelift_nan_canonicalization(true)

@@ -84,17 +84,22 @@ impl Found {
 pub(crate) fn of_arrived(mail: &Mail, settings: &Settings) -> Option<Found> {
     let own = OwnAddresses::of(mail);
     let to = addressed(mail);
-    let known = memory::knows_sender(mail, settings);
-    let trust = if known { Trust::Vouched } else { Trust::Open };
-    let found = |kind| move |project| Found::one(kind, project, trust);
+    // Most messages belong to no project, and then nobody asks who sent them.
+    let trust = || match memory::knows_sender(mail, settings) {
+        true => Trust::Vouched,
+        false => Trust::Open,
+    };
+    let found = |kind| move |project| Found::one(kind, project, trust());
     (mail.project().map(found(Kind::EarlierStep)))
         .or_else(|| own.project.clone().map(found(Kind::Account)))
         .or_else(|| plus_address(mail, settings, &own, &to).map(found(Kind::PlusAddress)))
         .or_else(|| in_reply_to(mail))
         .or_else(|| references(mail))
         .or_else(|| {
-            let trust = if known || settings.trust_token { trust } else { Trust::Unverified };
-            subject_token(mail, settings, trust)
+            subject_token(mail, settings, || match trust() {
+                Trust::Open if !settings.trust_token => Trust::Unverified,
+                trust => trust,
+            })
         })
         .or_else(|| alias(mail, settings, &own, &to).map(found(Kind::Alias)))
 }
@@ -105,7 +110,7 @@ pub(crate) fn of_sent(mail: &Mail, settings: &Settings) -> Option<Found> {
     let found = |kind| move |project| Found::one(kind, project, Trust::Vouched);
     let answer = (mail.project().map(found(Kind::EarlierStep)))
         .or_else(|| OwnAddresses::of(mail).project.map(found(Kind::Account)))
-        .or_else(|| subject_token(mail, settings, Trust::Vouched))
+        .or_else(|| subject_token(mail, settings, || Trust::Vouched))
         .or_else(|| in_reply_to(mail))
         .or_else(|| references(mail))?;
     // Whoever answers what we wrote is known, unless nobody has looked at the link.
@@ -145,9 +150,10 @@ fn references(mail: &Mail) -> Option<Found> {
     Some(Found::one(Kind::References, known.project, known.trust))
 }
 
-fn subject_token(mail: &Mail, settings: &Settings, trust: Trust) -> Option<Found> {
+fn subject_token(mail: &Mail, settings: &Settings, trust: impl FnOnce() -> Trust) -> Option<Found> {
     let projects = token::in_subject(mail, settings);
-    (!projects.is_empty()).then_some(Found { projects, kind: Kind::SubjectToken, trust })
+    let kind = Kind::SubjectToken;
+    (!projects.is_empty()).then(|| Found { projects, kind, trust: trust() })
 }
 
 fn alias(mail: &Mail, settings: &Settings, own: &OwnAddresses, to: &[Address]) -> Option<String> {

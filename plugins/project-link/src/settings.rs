@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use mailmill_plugin::Mail;
-use regex_lite::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
-/// Bytes of the pattern of a token.
-const PATTERN: usize = 1024;
+use crate::token::{self, Token};
 
 /// What the configuration says.
 pub(crate) struct Settings {
     /// The token of a project in a subject; its first group is the project's code.
-    pub(crate) token: Regex,
+    pub(crate) token: Token,
     /// The table of known projects, by code.
     pub(crate) table: String,
     /// The table of known senders, by address or domain.
@@ -39,7 +37,7 @@ impl Settings {
         };
         let ignore_case = flag(&mut with, "ignore_case")?;
         let settings = Self {
-            token: token(&text(&mut with, "token", r"\[([A-Z]+-\d+)\]")?, ignore_case)?,
+            token: Token::of(text(&mut with, "token", token::USUAL)?, ignore_case)?,
             table: text(&mut with, "table", "projects")?,
             senders: text(&mut with, "senders", "senders")?,
             trust_token: flag(&mut with, "trust_token")?,
@@ -53,18 +51,6 @@ impl Settings {
             )),
             None => Ok(settings),
         }
-    }
-}
-
-fn token(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
-    if pattern.len() > PATTERN {
-        return Err(format!("with.token has at most {PATTERN} bytes"));
-    }
-    let token = RegexBuilder::new(pattern).case_insensitive(ignore_case).build();
-    let token = token.map_err(|why| format!("with.token is no regular expression: {why}"))?;
-    match token.captures_len() {
-        2 => Ok(token),
-        _ => Err("with.token has one group, which is the project's code".to_owned()),
     }
 }
 
