@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mailmill::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use mailmill::pipeline::Memory;
@@ -12,7 +13,7 @@ use mailmill::store::{
 };
 
 use super::{
-    account, arrived, cursor, cursor_to, ids, inbox, link, long_record, record, remember,
+    account, arrived, cursor, cursor_to, ids, inbox, link, long_record, mark, record, remember,
     with_state, write,
 };
 
@@ -347,4 +348,36 @@ fn what_came_from_elsewhere_is_in_doubt_up_to_what_is_there() {
         let expected = if elsewhere { Doubtful::Unfixed } else { Doubtful::Below(Uid(50)) };
         assert_eq!(doubtful(&mut bench, &inbox(), 8).unwrap(), expected, "{name}");
     }
+}
+
+#[test]
+fn what_was_done_stands_beside_the_plan_until_it_is_written_anew() {
+    everywhere(|bench| {
+        bench.commit(&[write(record(1)), write(record(2))]);
+        let marked = |state| MessageRecord { state, marks: vec![mark(0)], ..record(1) };
+        // What else it says is not taken.
+        let said = MessageRecord { subject: "another".into(), ..marked(State::Planned) };
+        bench.commit(&[Change::Progress(Arc::new(said))]);
+        assert_eq!(bench.store().record(1).unwrap(), Some(marked(State::Planned)));
+        assert_eq!(ids(&bench.store().unsettled("smartcity").unwrap()), [1, 2]);
+        bench.commit(&[Change::Progress(Arc::new(marked(State::Settled)))]);
+        assert_eq!(bench.store().record(1).unwrap(), Some(marked(State::Settled)));
+        assert_eq!(ids(&bench.store().unsettled("smartcity").unwrap()), [2]);
+        let anew = with_state(1, State::Planned);
+        bench.commit(&[write(anew.clone())]);
+        assert_eq!(bench.store().record(1).unwrap(), Some(anew));
+        assert_eq!(ids(&bench.store().unsettled("smartcity").unwrap()), [1, 2]);
+    });
+}
+
+#[test]
+fn nothing_is_done_of_a_plan_that_is_not_open() {
+    everywhere(|bench| {
+        bench.commit(&[write(with_state(1, State::Settled)), write(with_state(2, State::Held))]);
+        for id in 1..=3 {
+            let done = Change::Progress(Arc::new(record(id)));
+            let why = bench.store().commit(&[done]).unwrap_err().to_string();
+            assert!(why.contains("its plan is not open"), "{why}");
+        }
+    });
 }

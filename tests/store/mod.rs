@@ -78,6 +78,11 @@ pub fn with_state(id: u64, state: State) -> MessageRecord {
     MessageRecord { state, ..record(id) }
 }
 
+pub fn mark(action: usize) -> Mark {
+    let note = Some("INBOX/1 -> Projects/T-071/17".into());
+    Mark { action, at_ms: 5, outcome: MarkOutcome::Done, note }
+}
+
 pub fn write(record: MessageRecord) -> Change {
     Change::Record(Arc::new(record))
 }
@@ -129,12 +134,7 @@ fn the_folder_is_made_for_its_owner_only() {
 fn everything_of_a_commit_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = long_record(1, 30_000);
-    whole.marks.push(Mark {
-        action: 0,
-        at_ms: 5,
-        outcome: MarkOutcome::Done,
-        note: Some("INBOX/1 -> Projects/T-071/17".into()),
-    });
+    whole.marks.push(mark(0));
     whole.hold = Some(Hold {
         reason: "no such table".into(),
         since_ms: 6,

@@ -85,7 +85,6 @@ fn pooled(calls: u32) -> wasmtime::Result<Engine> {
         .total_core_instances(calls * PARTS)
         .total_memories(calls * 2)
         .total_tables(calls * PARTS)
-        .max_memory_size(64 << 20)
         .max_core_instances_per_component(PARTS)
         .max_memories_per_component(2)
         .max_tables_per_component(PARTS)
@@ -99,7 +98,9 @@ fn pooled(calls: u32) -> wasmtime::Result<Engine> {
 }
 
 fn on_demand() -> wasmtime::Result<Engine> {
-    Engine::new(&config())
+    let mut config = config();
+    config.memory_reservation(64 << 20);
+    Engine::new(&config)
 }
 
 /// Settings that both allocators share. Whatever could make two runs over one message differ is off
@@ -111,7 +112,6 @@ fn config() -> Config {
         // Bounds are checked by the code itself and not by the kernel: else each instance changes the
         // protection of its pages twice, and every core of the process waits for that.
         .signals_based_traps(false)
-        .memory_reservation(64 << 20)
         .memory_guard_size(0)
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
