@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use mailmill::cli::{self, Output};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rules and MIME parsing recurse within their limits; the main thread's stack may be smaller than
 /// these need.

@@ -368,7 +368,7 @@ pub(super) fn open_sled(folder: &Path, data: &Path) -> Result<sled::Db> {
     let config = sled::Config::new()
         .path(folder)
         .mode(sled::Mode::HighThroughput)
-        .cache_capacity(16 << 20)
+        .cache_capacity(8 << 20)
         .flush_every_ms(Some(500));
     let started = Instant::now();
     loop {
