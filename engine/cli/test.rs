@@ -109,7 +109,9 @@ fn wanted(args: &Args, test: &Test) -> bool {
 /// Who tests nothing is told so: it is nothing that could be relied on.
 fn nothing(args: &Args, all: usize, output: &mut Output<'_>) -> Exit {
     let what = match &args.filter {
-        Some(text) if all > 0 => format!("none of {all} cases has \"{text}\" in its name"),
+        Some(text) if all > 0 => {
+            format!("of {} none has \"{text}\" in its name", super::count(all, "case"))
+        }
         _ => format!("there are no tests: no file ends with {}", cases::ENDING),
     };
     output.note(format_args!("mailmill: {}; see `mailmill docs tests`", inert(&what)));

@@ -9,7 +9,7 @@ use mailmill::config::Config;
 use mailmill::mail::{Flag, MailboxName, Message, Uid};
 use mailmill::pipeline::script::{Language, Names, Source};
 use mailmill::pipeline::table::{Table, Tables};
-use mailmill::pipeline::trial::{Given, Rules};
+use mailmill::pipeline::trial::{self, Given};
 use mailmill::pipeline::{
     Action, Decision, Direction, Generation, Input, Limits, Memory, NoMemory, OnError, Outcome,
     Pipeline, Placed, Run, Verdict,
@@ -573,7 +573,7 @@ fn a_generation_decides_by_its_pipelines_and_by_single_steps() {
     let memory: Arc<dyn Memory> = Arc::new(NoMemory);
     let whole = logged(generation.decide("p", input.clone(), memory.clone()));
     assert_eq!(whole.unwrap(), ["T-071a@b.examplec@b.example", "7"]);
-    let step = |name: &str| Rules::Step { name: name.into(), with: None };
+    let step = |name: &str| trial::Rules::Step { name: name.into(), with: None };
     let given = Given::default();
     let alone = generation.ask(&step("second"), &given, input.clone(), memory.clone());
     let alone = logged(alone);

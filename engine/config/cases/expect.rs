@@ -6,11 +6,11 @@ use super::setting::values;
 use super::{Expect, Expected};
 use crate::config::page::{At, listed, quoted};
 use crate::config::pipelines::json;
-use crate::config::reader::{Reader, Shape, Value};
+use crate::config::reader::{Reader, Shape, Value, kind};
 use crate::fault::nearest;
 use crate::pipeline::action::{VERBS, Verdict, fields};
 
-static EXPECT: Shape = Shape {
+pub(super) static EXPECT: Shape = Shape {
     keys: &[
         ("actions", ACTIONS),
         ("contains", ACTIONS),
@@ -41,7 +41,7 @@ pub(super) fn read(case: &Reader<'_>) -> Option<Expect> {
     case.require("expect");
     let found = case.value("expect")?;
     let reader = Reader::table(case.page, "expect", (found.at, found), &EXPECT)?;
-    if found.value.as_table().is_some_and(|table| table.is_empty()) {
+    if found.value.as_table().is_some_and(toml::map::Map::is_empty) {
         let what = "`expect` expects nothing, so the case cannot fail";
         case.page.fault(found.at, what, case.write("expect"));
         return None;
@@ -118,7 +118,8 @@ fn action(reader: &Reader<'_>, list: &str, element: Value<'_>) -> Option<Expecte
 
 fn verb(reader: &Reader<'_>, word: Value<'_>) -> Option<&'static str> {
     let Some(text) = word.value.as_str() else {
-        reader.wrong_type("action", word, "a string");
+        let what = format!("`action` is {}, not a string", kind(word.value));
+        reader.page.fault(word.at, what, "write action = \"move_to\"");
         return None;
     };
     let known = VERBS.iter().find(|verb| **verb == text);

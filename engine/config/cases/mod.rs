@@ -52,7 +52,7 @@ pub struct Case {
     pub user: Option<String>,
     /// The message's flags.
     pub flags: Vec<Flag>,
-    /// The clock, Unix milliseconds (default [`setting::NOW`]).
+    /// The clock, Unix milliseconds (default 2026-01-01T00:00:00Z).
     pub now_ms: i64,
     /// When it was received, Unix milliseconds (default: now).
     pub received_ms: i64,
@@ -236,7 +236,10 @@ pub fn read(base: &Path, file: &Path) -> (Vec<Case>, Faults) {
 }
 
 fn cases(root: &Reader<'_>, source: &Arc<CaseFile>) -> Vec<Case> {
-    root.require("case");
+    if !root.has("case") {
+        let help = "write [[case]] and below it `name`, `message` and `expect`";
+        root.page.missing(0, "this file has no case", help);
+    }
     let default = root.value("default").and_then(|value| {
         Reader::table(root.page, "[default]", (root.key_at("default"), value), &DEFAULT)
     });
@@ -287,4 +290,23 @@ fn one(
         expect: expect?,
         source: source.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{expect, setting};
+    use crate::pipeline::action::{VERBS, fields};
+    use crate::pipeline::case::GUIDE;
+
+    /// What can be written is told by `mailmill docs tests`.
+    #[test]
+    fn every_key_and_action_is_in_the_guide() {
+        let keys = setting::CASE_KEYS.iter().chain(expect::EXPECT.keys).map(|(key, _)| *key);
+        let words = VERBS.iter().copied();
+        for word in
+            keys.chain(words.clone()).chain(words.flat_map(|verb| fields(verb).iter().copied()))
+        {
+            assert!(GUIDE.contains(&format!("`{word}`")), "{word}");
+        }
+    }
 }

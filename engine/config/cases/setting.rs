@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::message::{self, Letter};
 use super::{Earlier, Named, Nested, Rules};
 use crate::config::pipelines::json;
-use crate::config::reader::{Reader, Shape, Value};
+use crate::config::reader::{Reader, Shape, Value, kind};
 use crate::mail::{Flag, MailboxName};
 use crate::pipeline::action::Direction;
 
@@ -162,7 +162,7 @@ fn time(reader: &Reader<'_>, key: &str) -> Option<i64> {
 
 fn tables(reader: &Reader<'_>) -> BTreeMap<String, Nested> {
     let tables = reader.entries("tables").into_iter();
-    tables.map(|(name, rows)| (name.value.to_owned(), nested(reader, name.value, rows))).collect()
+    tables.map(|(name, rows)| (name.value.to_owned(), nested(reader, "tables", rows))).collect()
 }
 
 fn earlier(reader: &Reader<'_>) -> Option<Earlier> {
@@ -178,36 +178,39 @@ fn earlier(reader: &Reader<'_>) -> Option<Earlier> {
     Some(Earlier { link, tags: tags.unwrap_or_default() })
 }
 
-/// A table of tables of texts.
-fn nested(reader: &Reader<'_>, what: &str, found: Value<'_>) -> Nested {
+/// A table of tables of texts under a key, or below it.
+fn nested(reader: &Reader<'_>, key: &str, found: Value<'_>) -> Nested {
     let Some(table) = found.value.as_table() else {
-        reader.wrong_type(what, found, "a table of tables");
+        wrong(reader, key, found, "a table of tables");
         return Nested::new();
     };
-    let rows = table.iter().map(|(key, row)| {
+    let rows = table.iter().map(|(name, row)| {
         let row = Value { value: row.get_ref(), at: row.span().start };
-        (key.get_ref().to_string(), values(reader, key.get_ref(), row))
+        (name.get_ref().to_string(), values(reader, key, row))
     });
     rows.collect()
 }
 
-/// A table of texts, of any length: they stand for what a table or a memory holds.
-pub(super) fn values(
-    reader: &Reader<'_>,
-    what: &str,
-    found: Value<'_>,
-) -> BTreeMap<String, String> {
+/// A table of texts under a key, or below it; of any length: they stand for what a table or a memory
+/// holds.
+pub(super) fn values(reader: &Reader<'_>, key: &str, found: Value<'_>) -> BTreeMap<String, String> {
     let Some(table) = found.value.as_table() else {
-        reader.wrong_type(what, found, "a table of texts");
+        wrong(reader, key, found, "a table of texts");
         return BTreeMap::new();
     };
-    let texts = table.iter().filter_map(|(key, value)| {
+    let texts = table.iter().filter_map(|(name, value)| {
         let Some(text) = value.get_ref().as_str() else {
             let found = Value { value: value.get_ref(), at: value.span().start };
-            reader.wrong_type(key.get_ref(), found, "a string");
+            wrong(reader, key, found, "a string");
             return None;
         };
-        Some((key.get_ref().to_string(), text.to_owned()))
+        Some((name.get_ref().to_string(), text.to_owned()))
     });
     texts.collect()
+}
+
+/// The value may stand deep below its key.
+fn wrong(reader: &Reader<'_>, key: &str, found: Value<'_>, expected: &str) {
+    let what = format!("this in `{key}` is {}, not {expected}", kind(found.value));
+    reader.page.fault(found.at, what, reader.write(key));
 }

@@ -32,8 +32,9 @@ impl Difference {
         Self { of: "message", expected: Value::Null, came: json!(error.to_string()), lines }
     }
 
-    fn value(of: &'static str, expected: Value, came: Value) -> Self {
-        let lines = vec![format!("{of}: expected {}, came {}", shown(&expected), shown(&came))];
+    fn value(of: &'static str, expected: Value, came: Value, by: &str) -> Self {
+        let (wanted, found) = (shown(&expected), shown(&came));
+        let lines = vec![format!("{of}: expected {wanted}, came {found}{by}")];
         Self { of, expected, came, lines }
     }
 }
@@ -47,7 +48,8 @@ pub(super) fn differences(case: &Case, decision: &Decision) -> Vec<Difference> {
     found.extend(lacks(&expect.lacks, decision));
     let mut value = |of, expected: Option<Value>, came: Value| {
         let differs = expected.filter(|expected| *expected != came);
-        found.extend(differs.map(|expected| Difference::value(of, expected, came)));
+        let by = by(of, decision);
+        found.extend(differs.map(|expected| Difference::value(of, expected, came, &by)));
     };
     let json_of = |text: &String| json!(text);
     value("tags", expect.tags.as_ref().map(|tags| json!(tags)), json!(decision.tags));
@@ -61,6 +63,23 @@ pub(super) fn differences(case: &Case, decision: &Decision) -> Vec<Difference> {
     value("read_body", expect.read_body.map(Value::from), json!(read));
     found.extend(error(expect, decision));
     found
+}
+
+/// Who said what a key of `expect` is about, as `  (route.rhai:12)`; empty where nobody did.
+fn by(of: &str, decision: &Decision) -> String {
+    let is_about = |said: &&Recorded| match &said.action {
+        Action::Link { .. } => of == "project" || of == "evidence",
+        Action::Tag { .. } => of == "tags",
+        Action::Stop | Action::Hold { .. } | Action::Reject { .. } => of == "verdict",
+        _ => false,
+    };
+    let said = decision.actions.iter().filter(is_about);
+    let places: Vec<&str> =
+        said.map(|said| said.at.as_deref().unwrap_or(&said.step)).take(5).collect();
+    match places.is_empty() {
+        true => String::new(),
+        false => format!("  ({})", inert(&places.join(", "))),
+    }
 }
 
 /// The evidence of the link that decided the project.
@@ -94,7 +113,8 @@ fn error(expect: &Expect, decision: &Decision) -> Option<Difference> {
         None => errors.is_empty(),
     };
     let expected = json!(expect.error);
-    let difference = || Difference::value("error", expected, json!(errors.join("; ")));
+    let came = (!errors.is_empty()).then(|| errors.join("; "));
+    let difference = || Difference::value("error", expected, json!(came), "");
     (!fits).then(difference)
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::load::folder_step;
+use super::load::{folder_step, folder_steps};
 use super::table::{Table, Tables};
 use super::trial::{self, Given, Rules, Trial};
 use super::{Decision, Direction, Generation, Memory};
@@ -25,6 +25,9 @@ use crate::mail::Message;
 mod compare;
 
 pub use compare::Difference;
+
+/// How tests of rules are written: `mailmill docs tests`.
+pub const GUIDE: &str = include_str!("tests.md");
 
 /// Bytes of one message of a case.
 const LARGEST: u64 = 64 << 20;
@@ -188,11 +191,13 @@ fn rules(config: &Config, case: &Case, account: Option<&str>) -> std::result::Re
         }
         Some(cases::Rules::Step { step, with }) => {
             let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
-            let mut known = steps.map(|step| step.name.as_str());
-            if !known.clone().any(|known| known == step.name)
+            let used = steps.map(|step| step.name.as_str());
+            if !used.clone().any(|used| used == step.name)
                 && folder_step(config, &step.name).is_none()
             {
-                return Err(undefined(case, "step", step, &mut known));
+                let others = folder_steps(config);
+                let known = used.chain(others.iter().map(String::as_str));
+                return Err(undefined(case, "step", step, known));
             }
             Ok(Rules::Step { name: step.name.clone(), with: with.clone().map(Arc::new) })
         }
