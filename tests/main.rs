@@ -15,6 +15,7 @@ mod cli;
 mod config_faults;
 mod crash;
 mod examples;
+mod fairness;
 mod flow;
 mod hostile;
 mod imap;
