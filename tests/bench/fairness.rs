@@ -3,8 +3,10 @@
 //! account whose server hangs:
 //!
 //! ```text
-//! cargo run --release --example fairness [MESSAGES]
+//! cargo run --release --example fairness [MESSAGES] [ACCOUNTS]
 //! ```
+//!
+//! ACCOUNTS is how many the flood is divided among (1).
 //!
 //! All mail lies in Maildirs in the folder for temporary files; one engine with its store there serves
 //! the three accounts. A Maildir without events is looked at every 200 ms, which is most of the
@@ -15,7 +17,7 @@
 mod fairness;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -40,21 +42,25 @@ fn main() -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(exit.code()));
     }
-    let count = std::env::args().nth(1).map_or(Ok(100_000), |count| count.parse())?;
+    let mut args = std::env::args().skip(1);
+    let count = args.next().map_or(Ok(100_000), |count| count.parse())?;
+    let accounts = args.next().map_or(Ok(1), |accounts| accounts.parse())?;
     let folder = std::env::temp_dir().join(format!("mailmill-fairness-{}", std::process::id()));
-    let measured = measure(&folder, count);
+    let measured = measure(&folder, count, &fairness::flooding(accounts));
     fs::remove_dir_all(&folder)?;
     measured.map(|()| ExitCode::SUCCESS)
 }
 
-fn measure(folder: &Path, count: usize) -> Result<()> {
-    let (flood, trickle) = (folder.join("flood"), folder.join("trickle"));
-    fairness::make_maildir(&flood)?;
+fn measure(folder: &Path, count: usize, flooding: &[String]) -> Result<()> {
+    let trickle = folder.join("trickle");
+    let floods: Vec<PathBuf> = flooding.iter().map(|name| folder.join(name)).collect();
     fairness::make_maildir(&trickle)?;
+    floods.iter().try_for_each(|flood| fairness::make_maildir(flood))?;
     for part in ["scripts", "plugins"] {
         fs::create_dir(folder.join(part))?;
     }
-    fs::write(folder.join("mailmill.toml"), fairness::config(fairness::hanging_server()?))?;
+    let config = fairness::config(flooding, fairness::hanging_server()?);
+    fs::write(folder.join("mailmill.toml"), config)?;
     fs::write(folder.join("scripts/file.rhai"), fairness::RULE)?;
     let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/project-link.wasm");
     fs::copy(plugin, folder.join("plugins/project-link.wasm"))?;
@@ -62,20 +68,20 @@ fn measure(folder: &Path, count: usize) -> Result<()> {
     let mut engine = Command::new(std::env::current_exe()?);
     engine.env(ENGINE, "1").current_dir(folder).stdout(log.try_clone()?).stderr(log);
     let mut engine = engine.spawn()?;
-    let told = tell(&flood, &trickle, count);
+    let told = tell(&floods, &trickle, count);
     engine.kill()?;
     engine.wait()?;
     told
 }
 
-fn tell(flood: &Path, trickle: &Path, count: usize) -> Result<()> {
+fn tell(floods: &[PathBuf], trickle: &Path, count: usize) -> Result<()> {
     // The first message waits for the engine's start.
     fairness::trickle(trickle, |sent| Ok(sent == 1))?;
     let calm = fairness::trickle(trickle, |sent| Ok(sent == CALM))?;
     println!("calm:  {calm}");
-    fairness::pour(flood, count)?;
+    floods.iter().try_for_each(|flood| fairness::pour(flood, count / floods.len()))?;
     let started = Instant::now();
-    let flooded = fairness::trickle(trickle, |_| fairness::is_drained(flood))?;
+    let flooded = fairness::trickle(trickle, |_| fairness::are_drained(floods))?;
     println!("flood: {flooded}");
     let ratio = |percent| {
         flooded.percentile(percent).as_secs_f64() / calm.percentile(percent).as_secs_f64()

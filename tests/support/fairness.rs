@@ -1,12 +1,12 @@
-//! Three accounts of one engine: one that floods, one that trickles, one whose server hangs. How long
-//! a trickling message takes from its delivery to its folder, in calm and in the flood. Used by the
+//! Accounts of one engine: some that flood, one that trickles, one whose server hangs. How long a
+//! trickling message takes from its delivery to its folder, in calm and in the flood. Used by the
 //! test and by the figure `cargo run --release --example fairness`, so it knows neither's engine.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The time between two messages that trickle.
@@ -19,8 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub const RULE: &str = "fn inbound(mail) {\n    mail.tag(\"kind\", \"test\");\n    \
                         if mail.subject.contains(\"[T-\") { mail.move_to(\"Done\"); }\n}\n";
 
-/// The configuration, with the port of a server that hangs.
-pub fn config(hanging: u16) -> String {
+/// The names of accounts that flood; their Maildirs are called so.
+pub fn flooding(accounts: usize) -> Vec<String> {
+    (1..=accounts).map(|number| format!("flood-{number}")).collect()
+}
+
+/// The configuration, with the accounts that flood and the port of a server that hangs.
+pub fn config(flooding: &[String], hanging: u16) -> String {
     let account = |name: &str, home: &str| {
         format!(
             "[accounts.{name}]\naddress = \"{name}@example.com\"\n{home}\ninbound = \"sort\"\n\n"
@@ -30,8 +35,10 @@ pub fn config(hanging: u16) -> String {
         "imap = \"imap://127.0.0.1:{hanging}\"\ntls = \"none\"\ndeadline = \"5m\"\n\
          login = {{ user = \"me\", password = {{ command = [\"echo\", \"secret\"] }} }}"
     );
+    let floods: String =
+        flooding.iter().map(|name| account(name, &format!("maildir = \"{name}\""))).collect();
     [
-        account("flood", "maildir = \"flood\""),
+        floods,
         account("trickle", "maildir = \"trickle\""),
         account("hang", &hangs),
         "[pipelines.sort]\nsteps = [{ plugin = \"project-link\" }, { script = \"file\" }]\n".into(),
@@ -68,10 +75,10 @@ pub fn pour(maildir: &Path, count: usize) -> io::Result<()> {
     fs::rename(ready, maildir.join("new"))
 }
 
-/// Whether nothing is left in the inbox of a Maildir.
-pub fn is_drained(maildir: &Path) -> io::Result<bool> {
-    for part in ["new", "cur"] {
-        if fs::read_dir(maildir.join(part))?.next().is_some() {
+/// Whether nothing is left in the inboxes of these Maildirs.
+pub fn are_drained(maildirs: &[PathBuf]) -> io::Result<bool> {
+    for part in maildirs.iter().flat_map(|maildir| ["new", "cur"].map(|part| maildir.join(part))) {
+        if fs::read_dir(part)?.next().is_some() {
             return Ok(false);
         }
     }
@@ -90,25 +97,30 @@ fn message(number: usize) -> String {
 
 /// How long each message took, shortest first.
 #[derive(Debug)]
-pub struct Latencies(Vec<Duration>);
+pub struct Latencies {
+    took: Vec<Duration>,
+    /// The longest that the measuring itself did not get on: a machine or disk that stalls.
+    paused: Duration,
+}
 
 impl Latencies {
     /// How many messages.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.took.len()
     }
 
     /// So many per cent took no longer.
     pub fn percentile(&self, percent: usize) -> Duration {
-        let last = self.0.len().saturating_sub(1);
-        self.0.get(last * percent / 100).copied().unwrap_or_default()
+        let last = self.took.len().saturating_sub(1);
+        self.took.get(last * percent / 100).copied().unwrap_or_default()
     }
 }
 
 impl std::fmt::Display for Latencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [p50, p99, most] = [50, 99, 100].map(|percent| self.percentile(percent));
-        write!(f, "{} messages: p50 {p50:.0?}, p99 {p99:.0?}, longest {most:.0?}", self.count())
+        write!(f, "{} messages: p50 {p50:.0?}, p99 {p99:.0?}, longest {most:.0?}", self.count())?;
+        write!(f, " (the measuring itself paused for {:.0?} at most)", self.paused)
     }
 }
 
@@ -127,7 +139,10 @@ pub fn trickle(
     let mut took = Vec::new();
     let run = known.len();
     let mut next = Some(Instant::now());
+    let (mut paused, mut round) = (Duration::ZERO, Instant::now());
     loop {
+        paused = paused.max(round.elapsed());
+        round = Instant::now();
         if next.is_some_and(|at| at <= Instant::now()) {
             next = match enough(delivered.len())? {
                 true => None,
@@ -147,7 +162,7 @@ pub fn trickle(
         }
         if next.is_none() && took.len() == delivered.len() {
             took.sort();
-            return Ok(Latencies(took));
+            return Ok(Latencies { took, paused });
         }
         if delivered.last().is_some_and(|last| last.elapsed() > PATIENCE) {
             return Err(io::Error::other("a trickling message did not come"));
