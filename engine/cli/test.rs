@@ -14,6 +14,7 @@ use crate::fault::Faults;
 use crate::mail::inert;
 use crate::pipeline::Generation;
 use crate::pipeline::case::{self, Test, Tested};
+use crate::pipeline::trial::STACK;
 
 /// Run the tests of rules: *.test.toml beside the configuration, its scripts and its plugins
 #[derive(Debug, clap::Args)]
@@ -32,9 +33,6 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
-
-/// Bytes of stack: what [`crate::pipeline::Limits::script_call_levels`] may need.
-const STACK: usize = 8 << 20;
 
 /// What came of a case, with its messages in their order.
 type Came = (Test, Vec<Tested>);

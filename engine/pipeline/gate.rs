@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::case::{Test, Tested};
 use super::generation::Generation;
+use super::trial::STACK;
 use crate::fault::{Fault, Faults};
 
 /// How long all cases together may take where nobody says otherwise.
 pub const BUDGET: Duration = Duration::from_secs(5);
-
-/// Bytes of stack: what [`crate::pipeline::Limits::script_call_levels`] may need.
-const STACK: usize = 8 << 20;
 
 /// The gate let the generation pass.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,10 @@ use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::mail::{Flag, MailboxName, Message, Uid};
 
+/// Bytes of stack of a thread that asks rules: what
+/// [`crate::pipeline::Limits::script_call_levels`] may need.
+pub const STACK: usize = 8 << 20;
+
 /// Which rules are asked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rules {
