@@ -23,7 +23,7 @@
 //! ## Invariants
 //!
 //! * A step performs nothing. It reads `mail` and records actions ([`pipeline::Run`]); the same code
-//!   runs live, in `try` and in tests.
+//!   runs live, in `try` and in the user's own tests ([`pipeline::trial`], [`pipeline::case`]).
 //! * A server is touched only after the plan that says so is on disk. The cursor passes a message
 //!   only after its last action. The states and their crash rules stand at the head of [`store`].
 //! * After a crash an action without a mark is looked up at its target, never blindly repeated

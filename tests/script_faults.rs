@@ -199,7 +199,7 @@ fn a_step_that_no_pipeline_uses_can_be_tried_alone() {
     desk.write("scripts/spare.rhai", b"fn inbound(mail) { mail.stop(); }");
     let config = desk.config();
     assert_eq!(Generation::load(&config).unwrap().steps(), ["used"]);
-    let with = |name: &str| Generation::load_with_step(&config, name).unwrap();
+    let with = |name: &str| Generation::load_with_steps(&config, [name]).unwrap();
     assert_eq!(with("spare").steps(), ["spare", "used"]);
     assert_eq!(with("used").steps(), ["used"]);
     assert_eq!(with("../scripts/spare").steps(), ["used"]);

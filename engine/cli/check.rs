@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{ConfigArg, Exit, Output, everything};
+use super::{ConfigArg, Exit, Output, count, everything};
 use crate::config::{Config, StepKind};
 use crate::fault::Faults;
 
@@ -68,9 +68,4 @@ fn wrong(args: &Args, faults: &Faults, output: &mut Output<'_>) {
 fn used(config: &Config, kind: StepKind) -> usize {
     let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
     steps.filter(|step| step.kind == kind).map(|step| &step.name).collect::<BTreeSet<_>>().len()
-}
-
-fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }

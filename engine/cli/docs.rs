@@ -1,9 +1,9 @@
 //! `mailmill docs`: the words of rules, without leaving the terminal.
 
 use super::{Exit, Output};
-use crate::pipeline::script;
+use crate::pipeline::{case, script};
 
-/// Print what a script or a plugin reads and says
+/// Print what a script or a plugin reads and says, and how to test it
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// For whom
@@ -17,6 +17,8 @@ enum Subject {
     Rhai,
     /// Plugins: the contract in WIT
     Wit,
+    /// Tests of rules: what can stand in *.test.toml
+    Tests,
 }
 
 /// Runs the command.
@@ -24,6 +26,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     output.line(match args.subject {
         Subject::Rhai => script::API,
         Subject::Wit => include_str!("../../plugins/step.wit"),
+        Subject::Tests => case::GUIDE,
     });
     Exit::Right
 }

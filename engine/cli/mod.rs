@@ -24,6 +24,7 @@ pub mod links;
 pub mod run;
 pub mod status;
 pub mod store;
+pub mod test;
 pub mod trial;
 
 mod intent;
@@ -99,6 +100,7 @@ enum Command {
     Check(check::Args),
     Inspect(inspect::Args),
     Try(trial::Args),
+    Test(test::Args),
     Explain(explain::Args),
     Status(status::Args),
     Links(links::Args),
@@ -163,6 +165,7 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Check(args) => check::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),
         Command::Try(args) => trial::run(args, output),
+        Command::Test(args) => test::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),
@@ -223,4 +226,10 @@ fn ask_for<T: serde::de::DeserializeOwned>(data: &Path, request: &Request) -> Re
 fn understood<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T> {
     serde_json::from_value(answer)
         .map_err(|why| Error::permanent("understand the engine's answer", why))
+}
+
+/// "1 case", "2 cases".
+fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }

@@ -16,11 +16,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Request};
 use crate::error::{Context, Error, Result};
-use crate::mail::{MailboxName, Message, Uid, inert};
+use crate::mail::{MailboxName, Message, inert};
 use crate::perform::edit;
-use crate::pipeline::{
-    Action, Decision, Direction, Generation, Input, Memory, Outcome, StepOutcome, Verdict,
-};
+use crate::pipeline::trial::{self, Given, Rules};
+use crate::pipeline::{Action, Decision, Direction, Generation, Memory, StepOutcome, Verdict};
 use crate::store::{Store, StoreMemory};
 
 /// Show what a pipeline or a single step would decide about message files
@@ -70,7 +69,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         Err(exit) => return exit,
     };
     let loaded = match &args.step {
-        Some(step) => Generation::load_with_step(&config, step),
+        Some(step) => Generation::load_with_steps(&config, [step.as_str()]),
         None => Generation::load(&config),
     };
     let generation = match loaded {
@@ -112,8 +111,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
 
 struct Trial<'a> {
     args: &'a Args,
-    account: Arc<str>,
-    mailbox: MailboxName,
+    trial: trial::Trial,
     generation: Generation,
     memory: Arc<Remembered>,
 }
@@ -142,15 +140,12 @@ impl<'a> Trial<'a> {
                 return Err(wrong(format!("there is no account \"{name}\"")));
             }
             Some(name) => name.as_str(),
-            None => config
-                .accounts
-                .values()
-                .find(|account| args.pipeline.is_none() || account.inbound == args.pipeline)
-                .map_or("", |account| &account.name),
+            None => trial::account(config, args.pipeline.as_deref()),
         };
         let memory = Arc::new(Remembered::of(&config.engine.data)?);
         generation.number = memory.number(&generation.digest)?;
-        Ok(Self { args, account: account.into(), mailbox, generation, memory })
+        let trial = question(args, account, mailbox);
+        Ok(Self { args, trial, generation, memory })
     }
 
     fn file(&self, file: &Path) -> Result<(Decision, Option<PathBuf>)> {
@@ -164,36 +159,9 @@ impl<'a> Trial<'a> {
     }
 
     fn decide(&self, message: &Arc<Message>) -> Result<Decision> {
-        let now_ms = Clock::System.now_ms();
-        let input = Arc::new(Input {
-            direction: Direction::Inbound,
-            account: self.account.clone(),
-            mailbox: self.mailbox.clone(),
-            uid: Uid(0),
-            size: message.bytes().len() as u64,
-            received_ms: Some(now_ms),
-            flags: Vec::new(),
-            message: message.clone(),
-            user: None,
-            now_ms,
-        });
-        let outcome = match (&self.args.pipeline, &self.args.step) {
-            (Some(pipeline), _) => self.generation.decide(pipeline, input, self.memory.clone()),
-            (None, Some(step)) => self.generation.decide_step(step, input, self.memory.clone()),
-            (None, None) => None,
-        };
-        if let Some(error) = self.memory.trouble() {
-            // A memory that cannot be asked is no memory that is empty: nothing was decided.
-            return Err(error);
-        }
-        match outcome {
-            Some(Outcome::Decided { decision, .. }) => Ok(decision),
-            Some(Outcome::NeedBody) => Err(Error::permanent("try", "the body is not here")),
-            None => {
-                let step = self.args.step.as_deref().unwrap_or_default();
-                Err(Error::permanent("try", format!("no pipeline uses a step \"{step}\"")))
-            }
-        }
+        let decided = self.trial.decide(&self.generation, message.clone(), self.memory.clone());
+        // A memory that cannot be asked is no memory that is empty: nothing was decided.
+        self.memory.trouble().map_or(decided, Err)
     }
 
     fn write(
@@ -210,6 +178,24 @@ impl<'a> Trial<'a> {
         std::fs::create_dir_all(folder).or_later(what)?;
         std::fs::write(&path, edited.bytes()).or_later(what)?;
         Ok(path)
+    }
+}
+
+/// What the rules are asked: a message that arrives now.
+fn question(args: &Args, account: &str, mailbox: MailboxName) -> trial::Trial {
+    let now_ms = Clock::System.now_ms();
+    let pipeline = args.pipeline.clone().map(Rules::Pipeline);
+    let step = || Rules::Step { name: args.step.clone().unwrap_or_default(), with: None };
+    trial::Trial {
+        rules: pipeline.unwrap_or_else(step),
+        given: Given::default(),
+        direction: Direction::Inbound,
+        account: account.into(),
+        mailbox,
+        flags: Vec::new(),
+        user: None,
+        received_ms: now_ms,
+        now_ms,
     }
 }
 

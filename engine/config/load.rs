@@ -98,7 +98,7 @@ fn engine(root: &Reader<'_>, folder: &Path) -> Engine {
 
 /// Syntax errors, the first of each line; what follows the first one may be misunderstood, so of
 /// the other faults only those before it are kept.
-fn syntax(page: &Page<'_>, text: &str, errors: &[toml::de::Error]) {
+pub(super) fn syntax(page: &Page<'_>, text: &str, errors: &[toml::de::Error]) {
     let mut found: Vec<(usize, &str)> = errors
         .iter()
         .map(|error| (error.span().map_or(text.len(), |span| span.start), error.message()))
@@ -133,7 +133,7 @@ fn syntax_words(message: &str) -> (String, &'static str) {
 }
 
 /// Reads the file with whether others can read it, too.
-fn open(file: &Path) -> Result<(Zeroizing<String>, Privacy), Fault> {
+pub(super) fn open(file: &Path) -> Result<(Zeroizing<String>, Privacy), Fault> {
     let whole = |what: String| Fault::whole(file, what);
     let metadata = std::fs::metadata(file).map_err(|why| not_there(file, &why))?;
     if metadata.is_dir() {

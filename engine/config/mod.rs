@@ -17,6 +17,7 @@ use crate::mail::MailboxName;
 use crate::pipeline::OnError;
 
 mod accounts;
+pub mod cases;
 mod imap;
 mod load;
 mod mask;

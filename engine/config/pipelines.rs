@@ -110,7 +110,7 @@ fn with(reader: &Reader<'_>) -> Json {
 }
 
 /// A TOML value as JSON; dates and times become strings. Nesting is limited by the TOML parser.
-fn json(reader: &Reader<'_>, value: Value<'_>) -> Option<Json> {
+pub(super) fn json(reader: &Reader<'_>, value: Value<'_>) -> Option<Json> {
     let within = |value: &toml::Spanned<DeValue<'_>>| {
         json(reader, At { value: value.get_ref(), at: value.span().start })
     };

@@ -166,6 +166,26 @@ impl Action {
     }
 }
 
+/// The fields of an action beside `action`, `step` and `at`; none for a word that is no verb.
+pub fn fields(verb: &str) -> &'static [&'static str] {
+    match verb {
+        "move_to" | "copy_to" => &["mailbox"],
+        "deliver_to" => &["target"],
+        "add_flag" | "remove_flag" => &["flag"],
+        "link" => &["project", "evidence"],
+        "tag" | "state_set" => &["key", "value"],
+        "delete_after" => &["seconds"],
+        "forward_to" => &["address"],
+        "reply_with" | "sign" => &["template"],
+        "notify" => &["webhook", "fields"],
+        "set_header" | "add_header" => &["name", "value"],
+        "remove_header" => &["name"],
+        "hold" | "reject" => &["reason"],
+        "log" => &["text"],
+        _ => &[],
+    }
+}
+
 /// Every verb, as it is called in a script; `state.set` goes by `state_set`.
 pub const VERBS: &[&str] = &[
     "move_to",
@@ -305,4 +325,37 @@ pub struct Decision {
     pub project: Option<String>,
     /// Every step of the pipeline.
     pub steps: Vec<StepReport>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, Value, json};
+
+    use super::{Action, VERBS, fields};
+
+    /// The table of fields says what the actions themselves have: without one of them an action is
+    /// not understood, and with all of them it has nothing else.
+    #[test]
+    fn every_verb_has_the_fields_that_are_told() {
+        for verb in VERBS {
+            let mut whole = Map::from_iter([("action".to_owned(), json!(verb))]);
+            for field in fields(verb) {
+                let value = match *field {
+                    "seconds" => json!(60),
+                    "fields" => json!({}),
+                    "flag" => json!("$x"),
+                    _ => json!("X"),
+                };
+                whole.insert((*field).to_owned(), value);
+            }
+            let action: Action = serde_json::from_value(Value::Object(whole.clone())).unwrap();
+            assert_eq!(action.verb(), *verb);
+            let written = serde_json::to_value(&action).unwrap();
+            let names = |value: &Map<String, Value>| value.keys().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(names(written.as_object().unwrap()), names(&whole), "{verb}");
+        }
+    }
 }

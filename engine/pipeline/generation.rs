@@ -7,7 +7,8 @@ use super::limits::Limits;
 use super::load::{Loader, folder_step};
 use super::run::{Input, Memory, Run};
 use super::table::Tables;
-use super::{Outcome, Pipeline};
+use super::trial::{Given, Rules};
+use super::{Outcome, Pipeline, Placed};
 use crate::config::{self, Config};
 use crate::fault::Faults;
 
@@ -37,26 +38,28 @@ impl Generation {
         Ok(Self { number: 0, digest, pipelines, tables: Arc::new(tables), limits })
     }
 
-    /// As [`Generation::load`], with the step `name` besides where no pipeline uses it but its file
-    /// lies in the folder of scripts or plugins. For `try --step`.
+    /// As [`Generation::load`], with these steps besides where no pipeline uses them but their files
+    /// lie in the folder of scripts or plugins. For `try --step` and for tests of steps.
     ///
     /// # Errors
     /// All faults, as of [`Generation::load`].
-    pub fn load_with_step(config: &Config, name: &str) -> Result<Self, Faults> {
-        let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
-        let used = steps.into_iter().any(|step| step.name == name);
-        match folder_step(config, name) {
-            Some(step) if !used => {
-                let mut with_step = config.clone();
+    pub fn load_with_steps<'n>(
+        config: &Config,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Self, Faults> {
+        let mut with_steps = config.clone();
+        for name in names {
+            let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+            if let Some(step) = folder_step(config, name)
+                && !steps.into_iter().any(|step| step.name == name)
+            {
                 // A pipeline's name in the configuration has no blank, so this one is free.
-                let pipeline = format!("only {name}");
-                let steps = vec![step];
-                let added = config::Pipeline { name: pipeline.clone(), steps };
-                with_step.pipelines.insert(pipeline, added);
-                Self::load(&with_step)
+                let name = format!("only {name}");
+                let added = config::Pipeline { name: name.clone(), steps: vec![step] };
+                with_steps.pipelines.insert(name, added);
             }
-            _ => Self::load(config),
         }
+        Self::load(&with_steps)
     }
 
     /// Decides one message by a pipeline; `None` where there is no such pipeline.
@@ -70,18 +73,40 @@ impl Generation {
         Some(pipeline.decide(self.run(input, memory), self.number, &self.digest))
     }
 
-    /// Decides one message by a single step, with the `with` and `on_error` of its first place in a
-    /// pipeline; `None` where no pipeline has such a step.
-    pub fn decide_step(
+    /// Decides one message apart from the flow of mail: by a pipeline or a single step, with what is
+    /// given; `None` where there is no such pipeline or step. See [`super::trial`].
+    pub fn ask(
         &self,
-        step: &str,
+        rules: &Rules,
+        given: &Given,
         input: Arc<Input>,
         memory: Arc<dyn Memory>,
     ) -> Option<Outcome> {
-        let placed = self.pipelines.values().flat_map(|pipeline| &pipeline.steps);
-        let placed = placed.into_iter().find(|placed| placed.step.name() == step)?.clone();
-        let alone = Pipeline { name: step.to_owned(), steps: vec![placed] };
-        Some(alone.decide(self.run(input, memory), self.number, &self.digest))
+        let mut tables = self.tables.clone();
+        if !given.tables.is_empty() {
+            let own = given.tables.iter().map(|(name, table)| (name.clone(), table.clone()));
+            Arc::make_mut(&mut tables).extend(own);
+        }
+        let run = Run::new(input, tables, memory, self.limits.clone());
+        let run = run.after(given.links.clone(), given.tags.clone());
+        let alone;
+        let pipeline = match rules {
+            Rules::Pipeline(name) => self.pipelines.get(name)?,
+            Rules::Step { name, with } => {
+                alone = self.alone(name, with.as_ref())?;
+                &alone
+            }
+        };
+        Some(pipeline.decide(run, self.number, &self.digest))
+    }
+
+    /// A pipeline of one step, as it is in its first place.
+    fn alone(&self, name: &str, with: Option<&Arc<serde_json::Value>>) -> Option<Pipeline> {
+        let mut placed = self.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+        let placed = placed.find(|placed| placed.step.name() == name)?.clone();
+        let config = with.cloned().unwrap_or_else(|| placed.config.clone());
+        let steps = vec![Placed { config, ..placed }];
+        Some(Pipeline { name: name.to_owned(), steps })
     }
 
     /// The names of the pipelines.

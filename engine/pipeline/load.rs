@@ -205,6 +205,13 @@ pub(super) fn folder_step(config: &Config, name: &str) -> Option<config::Step> {
     })
 }
 
+/// The names of all scripts and plugins in their folders.
+pub(super) fn folder_steps(config: &Config) -> Vec<String> {
+    let mut names = names_in(&config.engine.scripts, ending(StepKind::Script));
+    names.extend(names_in(&config.engine.plugins, ending(StepKind::Plugin)));
+    names
+}
+
 /// A row for each account.
 fn accounts(config: &Config) -> BTreeMap<String, BTreeMap<String, String>> {
     let row = |account: &config::Account| {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub mod action;
+pub mod case;
 mod csv;
+pub mod gate;
 pub mod generation;
 pub mod limits;
 mod load;
@@ -14,6 +16,7 @@ pub mod run;
 pub mod script;
 pub mod step;
 pub mod table;
+pub mod trial;
 mod value;
 mod verbs;
 

@@ -133,6 +133,17 @@ impl Run {
         Self { input, tables, memory, limits, record: Mutex::new(record) }
     }
 
+    /// A run whose steps come after others that have linked and tagged so.
+    pub(super) fn after(
+        mut self,
+        links: Vec<(String, String)>,
+        tags: BTreeMap<String, String>,
+    ) -> Self {
+        let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner);
+        (record.links, record.tags) = (links, tags);
+        self
+    }
+
     /// The record. A panic while it was held leaves a whole record: each verb changes it last.
     pub(super) fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)

@@ -14,10 +14,10 @@ pub const MOST_ROWS: usize = 1_000_000;
 /// After this many faults a table is not read further.
 const MOST_FAULTS: usize = 20;
 
-/// One table: rows by their key, each a map of column name to value.
+/// One table: rows by their key, each a map of column name to value. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
-    rows: HashMap<String, Arc<BTreeMap<String, String>>>,
+    rows: Arc<HashMap<String, Arc<BTreeMap<String, String>>>>,
 }
 
 /// All tables of a generation by name. `accounts` is always there: a row an account with
@@ -27,7 +27,8 @@ pub type Tables = HashMap<String, Table>;
 impl Table {
     /// A table of these rows.
     pub fn new(rows: impl IntoIterator<Item = (String, BTreeMap<String, String>)>) -> Self {
-        Self { rows: rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect() }
+        let rows = rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect();
+        Self { rows: Arc::new(rows) }
     }
 
     /// Reads a CSV text (RFC 4180) with a header line; `key` names the column that rows are found
@@ -109,7 +110,7 @@ impl<'a> Reading<'a> {
             }
         }
         self.faults.into_result()?;
-        Ok(Table { rows })
+        Ok(Table { rows: Arc::new(rows) })
     }
 
     fn add(

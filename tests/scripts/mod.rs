@@ -9,6 +9,7 @@ use mailmill::config::Config;
 use mailmill::mail::{Flag, MailboxName, Message, Uid};
 use mailmill::pipeline::script::{Language, Names, Source};
 use mailmill::pipeline::table::{Table, Tables};
+use mailmill::pipeline::trial::{self, Given};
 use mailmill::pipeline::{
     Action, Decision, Direction, Generation, Input, Limits, Memory, NoMemory, OnError, Outcome,
     Pipeline, Placed, Run, Verdict,
@@ -572,8 +573,11 @@ fn a_generation_decides_by_its_pipelines_and_by_single_steps() {
     let memory: Arc<dyn Memory> = Arc::new(NoMemory);
     let whole = logged(generation.decide("p", input.clone(), memory.clone()));
     assert_eq!(whole.unwrap(), ["T-071a@b.examplec@b.example", "7"]);
-    let alone = logged(generation.decide_step("second", input.clone(), memory.clone()));
+    let step = |name: &str| trial::Rules::Step { name: name.into(), with: None };
+    let given = Given::default();
+    let alone = generation.ask(&step("second"), &given, input.clone(), memory.clone());
+    let alone = logged(alone);
     assert_eq!(alone.unwrap(), ["7"]);
     assert_eq!(logged(generation.decide("none", input.clone(), memory.clone())), None);
-    assert_eq!(logged(generation.decide_step("none", input, memory)), None);
+    assert_eq!(logged(generation.ask(&step("none"), &given, input, memory)), None);
 }

@@ -2,6 +2,7 @@
 
 pub mod corpus;
 pub mod dovecot;
+pub mod fairness;
 pub mod fake_imap;
 pub mod fake_server;
 pub mod fake_world;

@@ -71,8 +71,11 @@ pub fn directions(text: &Text) -> Findings {
                  both are known, or pass what it needs"
             ));
         }
-        if own == "config" && module == "pipeline" && !rest.starts_with("::OnError") {
-            findings.push(format!("{place}: of `pipeline`, `config` knows `OnError` alone"));
+        let words = ["::OnError", "::action::"].iter().any(|words| rest.starts_with(words));
+        if own == "config" && module == "pipeline" && !words {
+            findings.push(format!(
+                "{place}: of `pipeline`, `config` knows `OnError` and the words of `action` alone"
+            ));
         }
     }
     findings
