@@ -200,6 +200,31 @@ fn two_engines_never_share_a_store() {
 }
 
 #[test]
+fn the_status_tells_which_step_reads_bodies() {
+    let script =
+        "fn inbound(mail) { if mail.subject != \"One\" { mail.tag(\"text\", mail.text); } }";
+    let mill = mill("{ script = \"read\" }", &[("read", script)]);
+    for subject in ["One", "Two", "Three"] {
+        mill.deliver("maildir", subject, mail(subject));
+    }
+    let mut running = mill.start();
+    running.wait_event("done");
+    let until = std::time::Instant::now() + crate::support::mill::PATIENCE;
+    loop {
+        let status: Value =
+            serde_json::from_slice(&mill.call(&["status", "--json"]).stdout).unwrap();
+        let account = status["engine"]["accounts"].as_object().unwrap().values().next().unwrap();
+        if account["settled"] == 3 {
+            assert_eq!(account["body_readers"], serde_json::json!({ "read": 2 }));
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{status}");
+        std::thread::yield_now();
+    }
+    assert!(mill.expect(0, &["status"]).contains("read read 2 bodies"));
+}
+
+#[test]
 fn the_quickstart_shows_what_happened_and_why() {
     let work = tempfile::tempdir().unwrap();
     let output = std::process::Command::new(root().join("examples/quickstart/run"))

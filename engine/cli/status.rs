@@ -78,6 +78,9 @@ fn show_accounts(
             account.settled,
             account.held,
         ));
+        for (step, messages) in &account.body_readers {
+            output.line(format_args!("    {} read {messages} bodies", inert(step)));
+        }
         if let Some(error) = &account.error {
             output.line(format_args!("    {}", inert(error)));
         }

@@ -27,6 +27,8 @@ pub struct AccountStatus {
     pub settled: u64,
     /// Messages held since the engine started.
     pub held: u64,
+    /// Messages whose body was read since the engine started, by the step that read it.
+    pub body_readers: BTreeMap<String, u64>,
 }
 
 /// The whole engine as it is now.
@@ -103,6 +105,9 @@ impl Status {
         self.change(account, |status| {
             status.settled += tally.settled;
             status.held += tally.held;
+            for (step, messages) in tally.body_readers {
+                *status.body_readers.entry(step).or_default() += messages;
+            }
         });
     }
 }

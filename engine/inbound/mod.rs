@@ -68,12 +68,14 @@ pub struct Line {
 }
 
 /// What one account's passes have come to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Messages whose plan is done.
     pub settled: u64,
     /// Messages held.
     pub held: u64,
+    /// Messages whose body was read, by the step that read it.
+    pub body_readers: BTreeMap<String, u64>,
 }
 
 impl Line {
@@ -317,6 +319,9 @@ impl Line {
                 State::Held => tally.held += 1,
                 State::Settled => tally.settled += 1,
                 State::Planned | State::Released | State::Void => {}
+            }
+            for step in record.decision.steps.iter().filter(|step| step.read_body) {
+                *tally.body_readers.entry(step.step.clone()).or_default() += 1;
             }
             record::tell(&self.log, record);
         }

@@ -29,7 +29,7 @@ const ENGINE: &str = "MAILMILL_FAIRNESS_ENGINE";
 const CALM: usize = 200;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
