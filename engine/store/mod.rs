@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | *seen* | nothing: its UID is above the mailbox's cursor | it is fetched and decided again; no harm, nothing was done |
 //! | *planned* | its record, [`State::Planned`], with the step state and links it decided | the plan stands and is not decided again: [`Store::unsettled`] gives it. Actions with a mark are done. The first action without one may have been done or not: its outcome is **looked up** at the mailbox before it is tried again |
-//! | *performed* | the record with a [`Mark`] for each action | nothing is left to do but to settle |
+//! | *performed* | beside the record, a [`Mark`] for each action ([`Change::Progress`]) | nothing is left to do but to settle |
 //! | *settled* | [`State::Settled`]; the cursor has passed it | nothing |
 //! | *held* (beside them) | [`State::Held`] with a [`Hold`]: why and when next | it stays where it is, the cursor passes it, [`Store::held`] shows it |
 //! | *released* | [`State::Released`]: a person let a held message go | nothing |
