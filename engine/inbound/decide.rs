@@ -206,7 +206,7 @@ impl<'l> Slice<'l> {
         }
         let line = self.line;
         let (input, memory) = (item.input.clone(), self.desk.memory.clone());
-        let decide = || line.generation.decide(&line.pipeline, input, memory);
+        let decide = || line.judge(input, memory);
         match catch_unwind(AssertUnwindSafe(decide)) {
             Ok(Some(Outcome::NeedBody)) => None,
             Ok(Some(Outcome::Decided { decision, retry })) => {
