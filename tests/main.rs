@@ -25,6 +25,7 @@ mod plugin_faults;
 mod plugins;
 mod project_link;
 mod project_mailbox;
+mod reload;
 mod script_faults;
 mod scripts;
 mod store;

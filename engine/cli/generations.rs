@@ -93,12 +93,7 @@ fn list(config: &ConfigArg, json: bool, output: &mut Output<'_>) -> Exit {
     Exit::Right
 }
 
-fn diff(
-    config: &ConfigArg,
-    (from, to): (u64, u64),
-    json: bool,
-    output: &mut Output<'_>,
-) -> Exit {
+fn diff(config: &ConfigArg, (from, to): (u64, u64), json: bool, output: &mut Output<'_>) -> Exit {
     let request = Request::GenerationDiff { from, to };
     let changes: Vec<FileChange> = match ask_for(&config.data(), &request) {
         Ok(changes) => changes,

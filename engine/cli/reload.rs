@@ -72,8 +72,9 @@ pub(super) fn show(came: &Came, json: bool, output: &mut Output<'_>) -> Exit {
             trial.iter().for_each(|trial| show_trial(trial, output));
             output.line(format_args!("generation {generation} ({digest}) is in force"));
         }
-        Came::Unchanged { generation, digest } => output
-            .line(format_args!("generation {generation} ({digest}) is in force already")),
+        Came::Unchanged { generation, digest } => {
+            output.line(format_args!("generation {generation} ({digest}) is in force already"))
+        }
         Came::Right { digest } => {
             output.line(format_args!("right: {digest} could be put in force"));
         }

@@ -174,8 +174,7 @@ impl Engine {
         tell_start(&shared, crew.len());
         let ended = stop.child_token();
         let reloader = (until == Until::Stopped).then(|| {
-            let reloader =
-                Reloader::new(shared.clone(), (accounts, asks), (on_disk, standing));
+            let reloader = Reloader::new(shared.clone(), (accounts, asks), (on_disk, standing));
             tokio::spawn(reloader.run(ended.clone()))
         });
         let result = wait(&shared, &mut crew, (until, changes), &stop).await;

@@ -120,7 +120,7 @@ pub enum Event {
         generation: u64,
         /// Its digest.
         digest: String,
-        /// The one it replaced.
+        /// The one it replaced; the same where only settings changed that decide nothing.
         replaced: u64,
         /// What asked for it.
         why: String,
@@ -299,12 +299,19 @@ fn text(event: &Event) -> String {
 /// What is told of rules, and the end.
 fn of_rules(event: &Event) -> String {
     match event {
+        Event::InForce { generation, digest, replaced, why, millis } if generation == replaced => {
+            format!(
+                "generation {generation} ({digest}) has other settings: {why}, after {millis} ms"
+            )
+        }
         Event::InForce { generation, digest, replaced, why, millis } => format!(
             "generation {generation} ({digest}) is in force instead of {replaced}: {why}, \
              after {millis} ms"
         ),
         Event::Refused { why, faults, generation, .. } => {
-            let faults = faults.join("; ");
+            // Their source lines are for a terminal: `mailmill status`.
+            let first = |fault: &String| fault.lines().next().unwrap_or_default().to_owned();
+            let faults = faults.iter().map(first).collect::<Vec<_>>().join("; ");
             format!("refused: {why}; generation {generation} stays in force: {faults}")
         }
         Event::Unchanged { generation, digest } => {

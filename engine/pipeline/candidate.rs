@@ -105,11 +105,7 @@ fn complete(
 ///
 /// # Errors
 /// All faults, as this mailmill sees them; an account whose password is not known.
-pub fn load_kept(
-    file: &Path,
-    kept: Kept,
-    passwords: Option<&Config>,
-) -> Result<Candidate, Faults> {
+pub fn load_kept(file: &Path, kept: Kept, passwords: Option<&Config>) -> Result<Candidate, Faults> {
     let text = kept.get(&name(file)).and_then(|bytes| std::str::from_utf8(bytes).ok());
     let Some(text) = text.map(Text::kept) else {
         return Err(Fault::whole(name(file), "was not kept").into());

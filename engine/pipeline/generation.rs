@@ -150,8 +150,7 @@ impl Generation {
     ) -> Option<Outcome> {
         let pipeline = self.pipelines.get(pipeline)?;
         let run = self.run(input, memory);
-        let outcome =
-            pipeline.decide_until(run, self.number, &self.digest, || self.is_ended());
+        let outcome = pipeline.decide_until(run, self.number, &self.digest, || self.is_ended());
         if let Outcome::Decided { decision, .. } = &outcome {
             self.note(decision);
         }

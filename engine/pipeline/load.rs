@@ -75,7 +75,9 @@ impl<'a> Loader<'a> {
     pub(super) fn rest(&mut self) {
         for (name, target) in &self.config.targets {
             let place = match target {
-                config::Target::Maildir { path } => format!("maildir\0{}", self.shown(path).display()),
+                config::Target::Maildir { path } => {
+                    format!("maildir\0{}", self.shown(path).display())
+                }
                 config::Target::Account { account, mailbox } => format!("{account}\0{mailbox}"),
             };
             self.note("target", name, place.as_bytes());

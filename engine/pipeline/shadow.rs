@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Outcome;
 use super::action::{Decision, StepOutcome, Verdict};
 use super::generation::Generation;
 use super::run::{Input, Memory};
-use super::Outcome;
 
 /// Differences that are kept to be shown; all are counted.
 const MOST_TOLD: usize = 50;
@@ -94,7 +94,9 @@ impl Shadow {
         let lines = match self.decide(input, memory) {
             Tried::Decided(decision) => (lines(&decision), failed(&decision)),
             Tried::NeedsBody if input.size <= MOST_BODY => return false,
-            Tried::NeedsBody => (vec!["reads the body, which is too large for a trial".into()], false),
+            Tried::NeedsBody => {
+                (vec!["reads the body, which is too large for a trial".into()], false)
+            }
             Tried::Not(why) => (vec![why.into()], false),
         };
         self.compare(hash, input, by_live, lines);
@@ -202,5 +204,9 @@ fn action(said: Value) -> String {
 fn without(lines: &[String], others: &[String]) -> Vec<String> {
     let own: Vec<_> = lines.iter().filter(|line| !others.contains(line)).cloned().collect();
     // The same lines in another order.
-    if own.is_empty() && others.iter().all(|line| lines.contains(line)) { lines.to_vec() } else { own }
+    if own.is_empty() && others.iter().all(|line| lines.contains(line)) {
+        lines.to_vec()
+    } else {
+        own
+    }
 }

@@ -79,7 +79,8 @@ mod tests {
             .into_iter()
             .map(|change| (change.file.display().to_string(), change.change, change.text))
             .collect();
-        let names: Vec<_> = told.iter().map(|(name, change, _)| format!("{name} {change}")).collect();
+        let names: Vec<_> =
+            told.iter().map(|(name, change, _)| format!("{name} {change}")).collect();
         assert_eq!(names, ["a changed", "b removed", "c added", "p.wasm changed"]);
         assert!(told[0].2.contains("-2\n+3\n"), "{}", told[0].2);
         assert!(told[3].2.contains("2 bytes -> 3 bytes"));

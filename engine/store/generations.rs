@@ -122,8 +122,9 @@ impl Generations {
     pub fn files(&self, number: u64) -> Result<BTreeMap<PathBuf, Arc<[u8]>>> {
         let what = format!("read generation {number}");
         let Some(kept) = read::<KeptGeneration>(&self.list_path(number)) else {
-            return Err(Error::permanent(what, "it is not kept")
-                .next("see `mailmill generations list`"));
+            return Err(
+                Error::permanent(what, "it is not kept").next("see `mailmill generations list`")
+            );
         };
         let content = self.folder.join("content");
         let mut files = BTreeMap::new();

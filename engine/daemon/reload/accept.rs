@@ -38,15 +38,13 @@ impl Reloader {
         self.swap(generation, None);
         self.guard = guard;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if known.is_none() || cause.is_asked() {
-            self.shared.log.say(&Event::InForce {
-                generation: number,
-                digest: digest.clone(),
-                replaced: now.number,
-                why: cause.why.into(),
-                millis,
-            });
-        }
+        self.shared.log.say(&Event::InForce {
+            generation: number,
+            digest: digest.clone(),
+            replaced: now.number,
+            why: cause.why.into(),
+            millis,
+        });
         cause.answer(Came::InForce { generation: number, digest, trial });
     }
 
@@ -83,7 +81,6 @@ impl Reloader {
         });
         // Whoever serves the accounts may be ending.
         let _ = self.accounts.send(config);
-        self.shared.status.wake_all();
         self.arm();
     }
 

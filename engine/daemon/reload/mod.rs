@@ -53,6 +53,9 @@ const OFTEN: Duration = Duration::from_secs(2);
 /// How often what is under way is looked after.
 const TEND: Duration = Duration::from_millis(200);
 
+/// Faults of one refusal that the log and the status tell; `mailmill check` tells all.
+const MOST_TOLD: usize = 50;
+
 /// The task that reloads.
 pub(super) struct Reloader {
     file: PathBuf,
@@ -187,7 +190,7 @@ impl Reloader {
     fn arm(&mut self) {
         let config = self.shared.live.now().config().clone();
         if config.engine.reload.watch != Look::Events {
-            self.watch = Watch::new();
+            self.watch.arm(std::iter::empty(), std::iter::empty());
             self.trouble = None;
             return;
         }
@@ -320,7 +323,7 @@ impl Reloader {
         if cause.wish != Wish::Check && !again {
             self.end_trial("newer rules came, and were refused");
             let now = self.shared.live.now();
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let lines = faults.iter().take(MOST_TOLD).map(ToString::to_string).collect::<Vec<_>>();
             let at = rfc3339(self.shared.clock.now_ms());
             let (generation, digest) = (now.number, now.digest.clone());
             self.shared.log.say(&Event::Refused {

@@ -93,8 +93,7 @@ fn rise(contrast: &Contrast) -> Option<String> {
     let before = Health { decided, failed: contrast.failed_before };
     let after = Health { decided, failed: contrast.failed_after };
     let least = (decided / 50).clamp(1, 5);
-    guard::rose(before, after, least)
-        .then(|| format!("on trial, {}", guard::told(before, after)))
+    guard::rose(before, after, least).then(|| format!("on trial, {}", guard::told(before, after)))
 }
 
 /// The candidate, once the last message it was shown is decided.

@@ -193,7 +193,9 @@ fn matters(event: &Event, names: &RwLock<Names>) -> bool {
 fn is_editors_own(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     let endings: [&[u8]; 5] = [b"~", b".swp", b".swx", b".tmp", b".bak"];
-    name.starts_with(b".") || name.starts_with(b"#") || name == b"4913"
+    name.starts_with(b".")
+        || name.starts_with(b"#")
+        || name == b"4913"
         || endings.iter().any(|ending| name.ends_with(ending))
 }
 
@@ -203,8 +205,8 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::RwLock;
 
-    use notify::event::{AccessKind, CreateKind, EventKind, Flag};
     use notify::Event;
+    use notify::event::{AccessKind, CreateKind, EventKind, Flag};
 
     use super::{Interest, Names, is_editors_own, matters};
 
