@@ -20,8 +20,8 @@ pub struct Args {
     /// See whether they could be put in force, and do not; exit 1 if not
     #[arg(long, conflicts_with = "shadow")]
     check: bool,
-    /// Let them decide so many live messages on trial before; what would differ is shown
-    #[arg(long, value_name = "N")]
+    /// Let them decide so many live messages on trial before; what would differ is shown; 0: no trial
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     shadow: Option<u64>,
     /// One JSON object, once it is known
     #[arg(long)]
@@ -49,12 +49,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
 /// Asks the engine, and waits for what comes of it where that is wanted.
 pub(super) fn ask(data: &Path, wish: Wish, wait: bool) -> Result<Option<Came>> {
     let number = ask_for(data, &Request::Reload { wish })?;
-    while wait {
+    if !wait {
+        return Ok(None);
+    }
+    loop {
         if let Some(came) = ask_for(data, &Request::Came { number })? {
             return Ok(Some(came));
         }
     }
-    Ok(None)
 }
 
 /// Shows what came of it, with its exit code.
@@ -73,7 +75,7 @@ pub(super) fn show(came: &Came, json: bool, output: &mut Output<'_>) -> Exit {
             output.line(format_args!("generation {generation} ({digest}) is in force"));
         }
         Came::Unchanged { generation, digest } => {
-            output.line(format_args!("generation {generation} ({digest}) is in force already"))
+            output.line(format_args!("generation {generation} ({digest}) is in force already"));
         }
         Came::Right { digest } => {
             output.line(format_args!("right: {digest} could be put in force"));

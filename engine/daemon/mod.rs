@@ -139,10 +139,10 @@ impl Engine {
             generation.number = store.generation_number(&generation.digest)?;
         }
         standing.generation = generation.number;
-        generations.set_standing(&standing)?;
         let (number, digest) = (generation.number, generation.digest.clone());
         let since = rfc3339(clock.now_ms());
         generations.keep((number, &digest, since), &candidate.files)?;
+        generations.set_standing(&standing)?;
         log.in_force(number, &digest);
         let status = Status::new(&candidate.generation, clock.now_ms());
         status.rules(|rules| {

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use crate::clock::{Clock, rfc3339};
 use crate::mail::{MailboxName, MessageKey, inert};
-use crate::pipeline::Contrast;
 
 mod queue;
 
@@ -157,7 +156,10 @@ pub enum Event {
         /// The candidate's digest.
         digest: String,
         /// How its decisions differ.
-        contrast: Contrast,
+        contrast: serde_json::Value,
+        /// The same in words.
+        #[serde(skip)]
+        told: String,
     },
     /// Step errors rose, and the generation before is in force again.
     PutBack {
@@ -320,7 +322,7 @@ fn of_rules(event: &Event) -> String {
         Event::TrialBegan { digest, wanted } => {
             format!("candidate {digest} decides {wanted} messages on trial")
         }
-        Event::Trial { digest, contrast } => trial(digest, contrast),
+        Event::Trial { digest, told, .. } => format!("trial of candidate {digest}: {told}"),
         Event::PutBack { generation, digest, replaced, why, retried } => format!(
             "{why}: generation {generation} ({digest}) is in force again instead of {replaced}; \
              {retried} held messages are decided again; correct the rules and save them"
@@ -331,19 +333,6 @@ fn of_rules(event: &Event) -> String {
         Event::Stopped { settled, held } => format!("stopped: {settled} settled, {held} held"),
         _ => String::new(),
     }
-}
-
-fn trial(digest: &str, contrast: &Contrast) -> String {
-    let Contrast { compared, alike, failed_before, failed_after, differences } = contrast;
-    let shown = differences.iter().take(5).map(|told| {
-        let (before, after) = (told.before.join(", "), told.after.join(", "));
-        format!("; {} \"{}\": {before} -> {after}", told.message, told.subject)
-    });
-    let shown: String = shown.collect();
-    format!(
-        "trial of candidate {digest}: {alike} of {compared} messages are decided alike, \
-         steps failed of {failed_after} ({failed_before} before){shown}"
-    )
 }
 
 fn place(key: &MessageKey) -> String {

@@ -29,7 +29,7 @@ impl Reloader {
             Ok(generation) => generation,
             Err(error) => {
                 self.seen = None;
-                return self.refuse(cause, error.to_string(), Faults::default());
+                return self.refuse(&cause, error.to_string(), Faults::default());
             }
         };
         let put_back = generation.config().engine.reload.put_back && known.is_none();
@@ -199,7 +199,7 @@ fn note(
         None => store.generation_number(&generation.digest)?,
     };
     let standing = Standing { generation: generation.number, ..standing };
-    generations.set_standing(&standing)?;
     generations.keep((generation.number, &generation.digest, at), &files)?;
+    generations.set_standing(&standing)?;
     Ok((generation, standing))
 }

@@ -216,7 +216,7 @@ impl Reloader {
             Ok(attempt) => attempt,
             Err(error) => {
                 self.seen = None;
-                return self.refuse(cause, error.to_string(), Faults::default());
+                return self.refuse(&cause, error.to_string(), Faults::default());
             }
         };
         let Attempt { prints, outcome, settled, .. } = attempt;
@@ -227,7 +227,7 @@ impl Reloader {
             self.seen = None;
             self.watch.stir();
             let why = "the files kept changing while they were read".to_owned();
-            return self.refuse(cause, why, Faults::default());
+            return self.refuse(&cause, why, Faults::default());
         }
         if self.shared.live.now().prints().fingerprint() == print {
             self.stands_on_disk().await;
@@ -237,7 +237,7 @@ impl Reloader {
         }
         match outcome {
             Ok(candidate) => self.consider(candidate, cause, (print, began)).await,
-            Err(faults) => self.refuse(cause, count(&faults), faults),
+            Err(faults) => self.refuse(&cause, count(&faults), faults),
         }
     }
 
@@ -277,7 +277,7 @@ impl Reloader {
     /// Takes up a candidate that is right in itself.
     async fn consider(&mut self, candidate: Candidate, cause: Cause, from: (String, Instant)) {
         if let Err(faults) = self.fits(&candidate) {
-            return self.refuse(cause, count(&faults), faults);
+            return self.refuse(&cause, count(&faults), faults);
         }
         if cause.wish == Wish::Check {
             let digest = candidate.generation.digest.clone();
@@ -316,7 +316,7 @@ impl Reloader {
     }
 
     /// Nothing changes; it is told once.
-    fn refuse(&mut self, cause: Cause, why: String, faults: Faults) {
+    fn refuse(&mut self, cause: &Cause, why: String, faults: Faults) {
         let told = format!("{why}\n{faults}");
         let again = self.refused.as_ref() == Some(&told);
         let Faults(faults) = faults;

@@ -67,14 +67,15 @@ impl Reloader {
         let contrast = shadow.contrast();
         drop(shadow);
         let digest = candidate.digest.clone();
-        self.shared.log.say(&Event::Trial { digest, contrast: contrast.clone() });
+        let (shown, told) = (serde_json::json!(contrast), told(&contrast));
+        self.shared.log.say(&Event::Trial { digest, contrast: shown, told });
         if let Some(why) = rise(&contrast) {
-            return self.refuse(cause, why, Faults::default());
+            return self.refuse(&cause, why, Faults::default());
         }
         let Some(generation) = alone(candidate).await else {
             self.seen = None;
             let why = "its trial does not end; it is tried again".to_owned();
-            return self.refuse(cause, why, Faults::default());
+            return self.refuse(&cause, why, Faults::default());
         };
         self.accept(Candidate { generation, files }, cause, Some(contrast), began).await;
     }
@@ -85,6 +86,20 @@ impl Reloader {
         let shown = super::super::TrialStatus { digest, wanted, so_far: trial.shadow.contrast() };
         self.shared.status.rules(|rules| rules.trial = Some(shown));
     }
+}
+
+/// What a trial showed, in words.
+fn told(contrast: &Contrast) -> String {
+    let Contrast { compared, alike, failed_before, failed_after, differences } = contrast;
+    let shown = differences.iter().take(5).map(|told| {
+        let (before, after) = (told.before.join(", "), told.after.join(", "));
+        format!("; {} \"{}\": {before} -> {after}", told.message, told.subject)
+    });
+    let shown: String = shown.collect();
+    format!(
+        "{alike} of {compared} messages are decided alike, steps failed of {failed_after} \
+         ({failed_before} before){shown}"
+    )
 }
 
 /// Why a trial is no recommendation.
