@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::files::{Files, Kept, Prints};
 use super::generation::Generation;
+use super::load::read_all;
 use crate::config::{Config, LARGEST_FILE, Text};
 use crate::fault::{Fault, Faults};
 
@@ -66,9 +67,11 @@ fn once(file: &Path) -> Attempt {
         Ok(text) => Config::read_text(file, text),
         Err(fault) => (None, fault.clone().into()),
     };
+    config.iter().for_each(|config| read_all(config, &files));
+    // What changes from here on is the next reading's: compiling may take longer than changes pause.
+    let settled = !files.moved();
     let generation = complete(file, config.as_ref(), faults, &files);
     let prints = files.prints();
-    let settled = !prints.moved();
     let outcome = generation.map(|generation| candidate(file, generation, files));
     Attempt { prints, config, outcome, settled }
 }

@@ -209,6 +209,22 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// Reads the files of all tables and steps before anything is compiled, so that all of them are read
+/// within moments. What cannot be read is told when it is needed.
+pub(super) fn read_all(config: &Config, files: &Files) {
+    let limits = Limits::default();
+    for about in config.tables.values() {
+        let _ = files.read(&about.file, table::MOST_BYTES);
+    }
+    for step in config.pipelines.values().flat_map(|pipeline| &pipeline.steps) {
+        let most = match step.kind {
+            StepKind::Script => limits.script_file,
+            StepKind::Plugin => limits.plugin_file,
+        };
+        let _ = files.read(&file_of(config, step.kind, &step.name), most);
+    }
+}
+
 /// A step for a script or plugin that lies in its folder, with nothing configured.
 pub(super) fn folder_step(config: &Config, name: &str) -> Option<config::Step> {
     let kinds = [StepKind::Script, StepKind::Plugin];
