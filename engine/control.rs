@@ -17,10 +17,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::daemon::Status;
+use crate::daemon::{Reloads, Status, Wish};
 use crate::error::{Context, Error, Result, Retry};
 use crate::fault_point::{Point, reach};
-use crate::store::{MessageRecord, State, Store};
+use crate::store::{Generations, MessageRecord, State, Store, changes};
 
 const NAME: &str = "control.sock";
 
@@ -75,6 +75,25 @@ pub enum Request {
         /// Its digest.
         digest: String,
     },
+    /// Bring changed rules into force; answers with a number to ask [`Request::Came`] by.
+    Reload {
+        /// What exactly.
+        wish: Wish,
+    },
+    /// What came of a reload; null where that is still open.
+    Came {
+        /// Its number.
+        number: u64,
+    },
+    /// The generations that are kept.
+    Generations,
+    /// How the files of two generations differ.
+    GenerationDiff {
+        /// The older one.
+        from: u64,
+        /// The newer one; 0 means the one in force.
+        to: u64,
+    },
     /// A step's memory.
     StepState {
         /// The account.
@@ -91,13 +110,31 @@ pub enum Request {
 pub struct Desk {
     store: Store,
     status: Option<Status>,
+    reloads: Option<Reloads>,
+    generations: Option<Generations>,
     clock: Clock,
 }
 
 impl Desk {
     /// A desk over a store, with the status of the running accounts where there are some.
     pub fn new(store: Store, status: Option<Status>, clock: Clock) -> Self {
-        Self { store, status, clock }
+        Self { store, status, reloads: None, generations: None, clock }
+    }
+
+    /// The desk of a running engine.
+    pub fn of_engine(
+        store: &Store,
+        (status, reloads): (&Status, Option<Reloads>),
+        clock: &Clock,
+    ) -> Self {
+        let desk = Self::new(store.clone(), Some(status.clone()), clock.clone());
+        Self { reloads, ..desk }
+    }
+
+    /// With the generations that are kept in this data folder.
+    #[must_use]
+    pub fn with_generations(self, data: &Path) -> Self {
+        Self { generations: Some(Generations::of(data)), ..self }
     }
 
     /// Answers a request.
@@ -116,10 +153,44 @@ impl Desk {
             Request::StoreCheck => value(&self.store.survey()),
             Request::StoreExport { to } => self.export(to),
             Request::Generation { digest } => value(&self.store.known_generation(digest)?),
+            Request::Reload { wish } => value(&self.reloads()?.ask(*wish)?),
+            Request::Came { number } => value(&self.reloads()?.came(*number)?),
+            Request::Generations => self.kept(),
+            Request::GenerationDiff { from, to } => self.diff(*from, *to),
             Request::StepState { account, step, key } => {
                 value(&self.store.state(account, step, key)?)
             }
         }
+    }
+
+    fn reloads(&self) -> Result<&Reloads> {
+        self.reloads.as_ref().ok_or_else(|| {
+            Error::temporary("reload the rules", "no engine runs that could")
+                .next("the next `mailmill run` starts with what is on disk")
+        })
+    }
+
+    fn generations(&self) -> Result<&Generations> {
+        let what = "look at kept generations";
+        self.generations.as_ref().ok_or_else(|| Error::permanent(what, "none are known here"))
+    }
+
+    fn in_force(&self) -> Result<u64> {
+        match &self.status {
+            Some(status) => Ok(status.snapshot().generation),
+            None => Ok(self.generations()?.standing().generation),
+        }
+    }
+
+    fn kept(&self) -> Result<Value> {
+        let (kept, in_force) = (self.generations()?.list(), self.in_force()?);
+        Ok(json!({ "v": 1, "in_force": in_force, "kept": kept }))
+    }
+
+    fn diff(&self, from: u64, to: u64) -> Result<Value> {
+        let generations = self.generations()?;
+        let to = if to == 0 { self.in_force()? } else { to };
+        value(&changes(&generations.files(from)?, &generations.files(to)?))
     }
 
     fn export(&self, to: &Path) -> Result<Value> {

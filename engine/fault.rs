@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// One fault. Line and column count from 1 and columns count characters; 0 means the whole file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Fault {
     /// The file as the person named it, relative to the configuration's folder where it is below it.
     #[serde(serialize_with = "lossy")]

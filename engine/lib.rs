@@ -20,6 +20,18 @@
 //!   maillog        one line says what happened
 //! ```
 //!
+//! ## The path of a rule
+//!
+//! ```text
+//! pipeline/watch   something happened to the files
+//! daemon/reload    looks, on a thread of its own; refuses, tries, puts in force, puts back
+//!   pipeline/candidate   everything read at one moment, checked as a whole
+//!   store/generations    numbered and kept
+//!   pipeline/live        one pointer is written            <- in force
+//! inbound/judge    each window takes what is in force; a swap ends the window early
+//! daemon/crew      accounts whose own configuration changed are served anew
+//! ```
+//!
 //! ## Invariants
 //!
 //! * A step performs nothing. It reads `mail` and records actions ([`pipeline::Run`]); the same code

@@ -26,6 +26,7 @@ mod plugin_faults;
 mod plugins;
 mod project_link;
 mod project_mailbox;
+mod reload;
 mod rule_tests;
 mod script_faults;
 mod scripts;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{ConfigArg, Exit, Output, count, everything};
+use super::{ConfigArg, Exit, Output, count};
 use crate::config::{Config, StepKind};
 use crate::fault::Faults;
+use crate::pipeline;
 
 /// Check the configuration, scripts, plugins and tables, and show every fault with its place
 #[derive(Debug, clap::Args)]
@@ -21,9 +22,10 @@ pub struct Args {
 
 /// Runs the command. Exit code 78 where there is a fault.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
-    match everything(&args.config.config) {
-        Ok((config, generation)) => {
-            right(args, &config, &generation.digest, output);
+    match pipeline::load(&args.config.config).outcome {
+        Ok(candidate) => {
+            let generation = candidate.generation;
+            right(args, generation.config(), &generation.digest, output);
             Exit::Right
         }
         Err(faults) => {

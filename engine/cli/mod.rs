@@ -11,16 +11,16 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Desk, Request};
 use crate::error::{Error, Result, Retry};
-use crate::fault::{Fault, Faults};
-use crate::pipeline::Generation;
 use crate::store::Store;
 
 pub mod check;
 pub mod docs;
 pub mod explain;
+pub mod generations;
 pub mod held;
 pub mod inspect;
 pub mod links;
+pub mod reload;
 pub mod run;
 pub mod status;
 pub mod store;
@@ -105,6 +105,8 @@ enum Command {
     Status(status::Args),
     Links(links::Args),
     Held(held::Args),
+    Reload(reload::Args),
+    Generations(generations::Args),
     Store(store::Args),
     Docs(docs::Args),
 }
@@ -124,6 +126,14 @@ pub struct ConfigArg {
 }
 
 impl ConfigArg {
+    /// The data folder that it names, even where something else in it is wrong: a running engine can
+    /// then be asked all the same.
+    fn data(&self) -> PathBuf {
+        let (config, _) = Config::read(&self.config);
+        let usual = || self.config.parent().unwrap_or(Path::new("")).join("data");
+        config.map_or_else(usual, |config| config.engine.data)
+    }
+
     /// Reads and checks it; faults are told.
     fn load(&self, output: &mut Output<'_>) -> std::result::Result<Config, Exit> {
         Config::load(&self.config).map_err(|faults| {
@@ -131,27 +141,6 @@ impl ConfigArg {
             Exit::Config
         })
     }
-}
-
-/// Reads and checks everything that a person wrote: the configuration, and the rules even where an
-/// account is wrong, because nobody likes to hear of faults in turns.
-///
-/// # Errors
-/// All faults of all files at once.
-fn everything(file: &Path) -> std::result::Result<(Config, Generation), Faults> {
-    let (config, mut faults) = Config::read(file);
-    let generation = config.as_ref().map(Generation::load);
-    let generation = match generation {
-        Some(Ok(generation)) => Some(generation),
-        Some(Err(more)) => {
-            faults.0.extend(more.0);
-            None
-        }
-        None => None,
-    };
-    faults.into_result()?;
-    // Without a fault both are there.
-    config.zip(generation).ok_or_else(|| Fault::whole(file, "cannot be read").into())
 }
 
 /// Understands the arguments, runs the command, and gives its exit code.
@@ -170,6 +159,8 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),
         Command::Held(args) => held::run(args, output),
+        Command::Reload(args) => reload::run(args, output),
+        Command::Generations(args) => generations::run(args, output),
         Command::Store(args) => store::run(args, output),
         Command::Docs(args) => docs::run(args, output),
     }
@@ -214,7 +205,8 @@ fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
         )
         .next("start it with `mailmill run`"));
     }
-    let answer = Desk::new(open_store(data)?, None, Clock::System).answer(request)?;
+    let desk = Desk::new(open_store(data)?, None, Clock::System).with_generations(data);
+    let answer = desk.answer(request)?;
     Ok((answer, By::Store))
 }
 

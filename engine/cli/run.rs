@@ -6,13 +6,12 @@ use std::os::fd::AsFd;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArg, Exit, Output, everything};
+use super::{ConfigArg, Exit, Output};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::daemon::{Engine, Until};
+use crate::daemon::{Engine, Start, Until};
 use crate::error::{Context, Error, Result};
 use crate::maillog::{Form, Maillog};
-use crate::pipeline::Generation;
+use crate::pipeline;
 
 /// Stack of the threads that decide: Rhai and MIME parsing recurse, within their limits.
 const STACK: usize = 8 << 20;
@@ -25,6 +24,9 @@ pub struct Args {
     /// Look through every account once, then end
     #[arg(long)]
     once: bool,
+    /// Where what is on disk is wrong, start with the last generation that was in force
+    #[arg(long)]
+    last_good: bool,
     /// The form of the log on standard output
     #[arg(long, value_enum, default_value_t = LogForm::Text, value_name = "FORM")]
     log: LogForm,
@@ -43,20 +45,26 @@ enum LogForm {
 /// Runs the command. Exit code 78 where anything that a person wrote has a fault: all are told, and
 /// nothing is touched.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
-    let (config, generation) = match everything(&args.config.config) {
-        Ok(right) => right,
+    let file = &args.config.config;
+    let attempt = pipeline::load(file);
+    let start = match args.last_good {
+        true => Start::with_last_good(file, attempt),
+        false => Start::with(attempt),
+    };
+    let start = match start {
+        Ok(start) => start,
         Err(faults) => {
             let _ = writeln!(output.err, "{faults}");
             return Exit::Config;
         }
     };
-    match serve(args, config, generation) {
+    match serve(args, start) {
         Ok(()) => Exit::Right,
         Err(error) => output.failed(&error),
     }
 }
 
-fn serve(args: &Args, config: Config, generation: Generation) -> Result<()> {
+fn serve(args: &Args, start: Start) -> Result<()> {
     let what = || "start the engine".to_owned();
     let threads = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -68,7 +76,7 @@ fn serve(args: &Args, config: Config, generation: Generation) -> Result<()> {
     let result = threads.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(&stop)?;
-        Engine::open(config, generation, log.clone(), Clock::System)?.run(until, stop).await
+        Engine::open(start, log.clone(), Clock::System)?.run(until, stop).await
     });
     // A blocking step that is still at it ends with the process.
     threads.shutdown_background();

@@ -6,10 +6,12 @@ use serde::Deserialize;
 
 use super::{ConfigArg, Exit, Output, ask};
 use crate::control::Request;
-use crate::daemon::Snapshot;
+use crate::daemon::{Refusal, RulesStatus, Snapshot, TrialStatus};
 use crate::mail::inert;
+use crate::pipeline::{Contrast, Leaving};
 
-/// Show the engine, its accounts and how much is held; exit 1 if an account is not well
+/// Show the engine, its accounts and how much is held; exit 1 if an account is not well or
+/// changed rules were refused
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -27,11 +29,8 @@ struct Answer {
 
 /// Runs the command.
 pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
-    let config = match args.config.load(output) {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
-    let answer = match ask(&config.engine.data, &Request::Status) {
+    // What is wrong with the configuration on disk is part of what this tells.
+    let answer = match ask(&args.config.data(), &Request::Status) {
         Ok((answer, _)) => answer,
         Err(error) => return output.failed(&error),
     };
@@ -42,19 +41,23 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     if !args.json {
         show(&answer, output);
     }
-    let well = answer
-        .engine
-        .is_some_and(|engine| engine.accounts.values().all(|account| account.error.is_none()));
+    let well = answer.engine.is_some_and(|engine| {
+        engine.rules.refused.is_none()
+            && engine.accounts.values().all(|account| account.error.is_none())
+    });
     if well { Exit::Right } else { Exit::Findings }
 }
 
 fn show(answer: &Answer, output: &mut Output<'_>) {
     match &answer.engine {
         Some(engine) => {
-            let Snapshot { pid, since, generation, digest, .. } = engine;
+            let Snapshot { pid, since, generation, digest, rules, .. } = engine;
             output.line(format_args!(
-                "running since {since} (process {pid}), generation {generation} ({digest})"
+                "running since {since} (process {pid}), generation {generation} ({digest}) in \
+                 force since {}",
+                rules.since
             ));
+            show_rules(rules, output);
             show_accounts(&engine.accounts, output);
         }
         None => output.line("not running"),
@@ -62,6 +65,27 @@ fn show(answer: &Answer, output: &mut Output<'_>) {
     match answer.held {
         0 => output.line("nothing is held"),
         held => output.line(format_args!("{held} held: see `mailmill held list`")),
+    }
+}
+
+fn show_rules(rules: &RulesStatus, output: &mut Output<'_>) {
+    if let Some(why) = &rules.instead_of_disk {
+        output.line(format_args!("not what is on disk: {}", inert(why)));
+    }
+    if let Some(Refusal { at, why, faults }) = &rules.refused {
+        output.line(format_args!("refused at {at}: {}", inert(why)));
+        for line in faults.iter().flat_map(|fault| fault.lines()) {
+            output.line(format_args!("    {}", inert(line)));
+        }
+    }
+    if let Some(TrialStatus { digest, wanted, so_far }) = &rules.trial {
+        let Contrast { compared, alike, .. } = so_far;
+        output.line(format_args!(
+            "candidate {digest} is on trial: {compared} of {wanted} messages, {alike} alike"
+        ));
+    }
+    for Leaving { generation, seconds, .. } in &rules.leaving {
+        output.line(format_args!("generation {generation}, replaced {seconds} s ago, is in use"));
     }
 }
 

@@ -4,14 +4,22 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
 use toml::de::DeTable;
 
 use super::page::{Page, Privacy};
 use super::reader::{REMOVE, Reader, Shape};
-use super::{Config, Engine, accounts, mask, overlap, pipelines, places};
+use super::{Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places};
 use crate::fault::{Fault, Faults, position};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The most messages that a candidate may be asked to decide on trial.
+const MOST_SHADOW: u64 = 1_000_000;
 
 /// The largest configuration file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -34,25 +42,63 @@ static ENGINE: Shape = Shape {
         ("scripts", "\"scripts\""),
         ("plugins", "\"plugins\""),
         ("templates", "\"templates\""),
+        ("watch", "\"events\", \"poll\" or \"off\""),
+        ("quiet", "\"300ms\""),
+        ("shadow", "200"),
+        ("put_back", "true"),
+        ("retire", "\"1m\""),
     ],
     later: &[],
     example: "{ data = \"data\" }",
 };
 
-/// See [`Config::read`].
-pub(super) fn read(file: &Path) -> (Option<Config>, Faults) {
-    let (text, privacy) = match open(file) {
-        Ok(opened) => opened,
-        Err(fault) => return (None, fault.into()),
-    };
+/// The largest configuration file, in bytes.
+pub const LARGEST_FILE: usize = LARGEST as usize;
+
+/// The text of a configuration file, with the passwords that may stand in it.
+pub struct Text {
+    text: Zeroizing<String>,
+    privacy: Privacy,
+}
+
+impl Text {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// It is missing, unreadable, too large or not UTF-8.
+    pub fn open(file: &Path) -> Result<Self, Fault> {
+        let (text, privacy) = open(file)?;
+        Ok(Self { text, privacy })
+    }
+
+    /// A text that was kept: its passwords are masked.
+    pub fn kept(masked: &str) -> Self {
+        Self { text: Zeroizing::new(masked.to_owned()), privacy: Privacy::Private }
+    }
+
+    /// All of it.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Text").finish_non_exhaustive()
+    }
+}
+
+/// See [`Config::read_text`].
+pub(super) fn read(file: &Path, text: &Text) -> (Option<Config>, Faults) {
+    let Text { text, privacy } = text;
     let folder = match file.parent() {
         Some(parent) if parent != Path::new("") => parent.to_path_buf(),
         _ => PathBuf::from("."),
     };
-    let (document, errors) = DeTable::parse_recoverable(&text);
-    let masked = mask::mask(&text, document.get_ref());
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let masked = mask::mask(text, document.get_ref());
     let shown = Fault::whole(file, "").relative_to(&folder).file;
-    let page = Page::new(&shown, &folder, &masked, privacy);
+    let page = Page::new(&shown, &folder, &masked, *privacy);
     let config = sections(&page, document.get_ref(), (file, &folder, &masked));
     if errors.is_empty() {
         return (Some(config), page.into_faults());
@@ -93,6 +139,19 @@ fn engine(root: &Reader<'_>, folder: &Path) -> Engine {
         scripts: path("scripts"),
         plugins: path("plugins"),
         templates: path("templates"),
+        reload: reader.as_ref().map_or_else(Reload::default, reload),
+    }
+}
+
+fn reload(engine: &Reader<'_>) -> Reload {
+    let usual = Reload::default();
+    let words = [("events", Look::Events), ("poll", Look::Poll), ("off", Look::Never)];
+    Reload {
+        watch: engine.word("watch", &words).unwrap_or(usual.watch),
+        quiet: engine.duration("quiet", MILLISECOND * 10..=MINUTE, usual.quiet),
+        shadow: engine.number("shadow", 0..=MOST_SHADOW, usual.shadow),
+        put_back: engine.switch("put_back", usual.put_back),
+        retire: engine.duration("retire", SECOND..=60 * MINUTE, usual.retire),
     }
 }
 

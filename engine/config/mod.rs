@@ -16,6 +16,8 @@ use crate::fault::{Fault, Faults};
 use crate::mail::MailboxName;
 use crate::pipeline::OnError;
 
+pub use load::{LARGEST_FILE, Text};
+
 mod accounts;
 pub mod cases;
 mod imap;
@@ -69,7 +71,33 @@ impl Config {
     ///
     /// Only for showing faults: the engine never runs on a partial configuration.
     pub fn read(file: &Path) -> (Option<Config>, Faults) {
-        load::read(file)
+        match Text::open(file) {
+            Ok(text) => load::read(file, &text),
+            Err(fault) => (None, fault.into()),
+        }
+    }
+
+    /// As [`Config::read`], of a text that was read before.
+    pub fn read_text(file: &Path, text: &Text) -> (Option<Config>, Faults) {
+        load::read(file, text)
+    }
+
+    /// Gives accounts whose password stands in the file, where it was masked, that of the account of
+    /// the same name in `other`. Says which accounts are left without one.
+    pub fn take_passwords(&mut self, other: Option<&Config>) -> Vec<String> {
+        let known = |name: &str| Some(&other?.accounts.get(name)?.source);
+        let mut without = Vec::new();
+        for (name, account) in &mut self.accounts {
+            let Source::Imap(imap) = &mut account.source else { continue };
+            if !matches!(imap.password, secret::Source::Inline(_)) {
+                continue;
+            }
+            match known(name) {
+                Some(Source::Imap(Imap { password, .. })) => imap.password = password.clone(),
+                _ => without.push(name.clone()),
+            }
+        }
+        without
     }
 }
 
@@ -84,10 +112,51 @@ pub struct Engine {
     pub plugins: PathBuf,
     /// Templates.
     pub templates: PathBuf,
+    /// How changed rules come into force.
+    pub reload: Reload,
+}
+
+/// The keys of `[engine]` that say how changed rules come into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    /// `watch`: how changes are seen (default `events`).
+    pub watch: Look,
+    /// `quiet`: how long files must be left alone before they are read (default 300 ms).
+    pub quiet: Duration,
+    /// `shadow`: how many messages a candidate decides beside the old rules before it is put in
+    /// force (default 0).
+    pub shadow: u64,
+    /// `put_back`: whether a rise of step errors puts the old rules back (default true).
+    pub put_back: bool,
+    /// `retire`: how long replaced rules may still be in use before they are ended (default 1 min).
+    pub retire: Duration,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            watch: Look::Events,
+            quiet: Duration::from_millis(300),
+            shadow: 0,
+            put_back: true,
+            retire: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How changed files are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The system tells, and every 30 s they are looked at all the same.
+    Events,
+    /// They are looked at every 2 s, for file systems whose changes the system does not tell.
+    Poll,
+    /// They are not: only `mailmill reload` and SIGHUP bring changed rules into force.
+    Never,
 }
 
 /// `[accounts.NAME]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// Its name.
     pub name: String,
@@ -123,7 +192,7 @@ pub struct Account {
 }
 
 /// Where an account's mail lives.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// An IMAP server.
     Imap(Imap),
@@ -135,7 +204,7 @@ pub enum Source {
 }
 
 /// How to reach an IMAP account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Imap {
     /// Host name.
     pub host: String,

@@ -211,6 +211,24 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A number within a range, else the default.
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        let Some(found) = self.value(key) else { return default };
+        let DeValue::Integer(digits) = found.value else {
+            self.wrong_type(key, found, "a number");
+            return default;
+        };
+        match digits.to_string().parse::<u64>() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                let what = format!("`{key}` is out of range: it may be {least} to {most}");
+                self.page.fault(found.at, what, self.write(key));
+                default
+            }
+        }
+    }
+
     /// A path, from the configuration's folder.
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
         self.text(key).map(|text| self.page.path(text.value))

@@ -285,6 +285,7 @@ impl Open {
 
     /// Looks through the mailbox that is waited on.
     async fn look_first(&mut self, served: &Served) -> Result<()> {
+        served.state("working");
         let first = self.watched[0].clone();
         self.pass(served, &first).await?;
         self.rest(served)

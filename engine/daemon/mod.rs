@@ -1,26 +1,34 @@
-//! Configuration -> live parts: opens the store, loads the generation, serves each account in a
-//! task of its own, answers the control socket, and ends everything in order.
+//! Configuration -> live parts: opens the store, puts the first generation in force, serves each
+//! account in a task of its own ([`crew`]), brings changed rules into force ([`reload`]), answers the
+//! control socket, and ends everything in order.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, rfc3339};
 use crate::config::Config;
 use crate::control::{self, Desk};
-use crate::error::{Context, Result};
-use crate::inbound::Line;
+use crate::error::{Error, Result};
+use crate::fault::{Fault, Faults};
 use crate::maillog::{Event, Maillog};
-use crate::pipeline::Generation;
-use crate::store::Store;
+use crate::pipeline::{self, Attempt, Candidate, Live, Prints};
+use crate::store::{Generations, Standing, Store};
 use crate::workers::Workers;
 
 mod account;
+mod crew;
+mod reload;
 mod status;
 
-pub use status::{AccountStatus, Snapshot, Status};
+pub use reload::{Came, Reloads, Wish};
+pub use status::{AccountStatus, Refusal, RulesStatus, Snapshot, Status, TrialStatus};
+
+use crew::{Crew, Shared};
+use reload::Reloader;
 
 /// How long accounts may take to end in order before they are dropped, which loses nothing.
 const GRACE: Duration = Duration::from_secs(8);
@@ -43,40 +51,108 @@ pub enum Until {
     Stopped,
 }
 
-/// A checked configuration with its store and generation: everything but the running.
+/// What an engine starts with: its first generation, and what was found on disk.
+#[derive(Debug)]
+pub struct Start {
+    candidate: Candidate,
+    /// What the files on disk are told by.
+    on_disk: Prints,
+    /// Why those are not what it starts with.
+    refused: Option<Faults>,
+}
+
+impl Start {
+    /// With what is on disk, which is right.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn with(attempt: Attempt) -> Result<Self, Faults> {
+        let Attempt { prints, outcome, .. } = attempt;
+        Ok(Self { candidate: outcome?, on_disk: prints, refused: None })
+    }
+
+    /// With what is on disk, or where that is wrong with the last generation that was in force.
+    ///
+    /// # Errors
+    /// All that is wrong with what is on disk, and why there is nothing in its place.
+    pub fn with_last_good(file: &Path, attempt: Attempt) -> Result<Self, Faults> {
+        let Attempt { prints, outcome, config, .. } = attempt;
+        let mut faults = match outcome {
+            Ok(candidate) => return Ok(Self { candidate, on_disk: prints, refused: None }),
+            Err(faults) => faults,
+        };
+        let usual = file.parent().unwrap_or(Path::new(".")).join("data");
+        let data = config.as_ref().map_or(usual.as_path(), |config| &config.engine.data);
+        match last_good(file, &Generations::of(data), config.as_ref()) {
+            Ok(candidate) => Ok(Self { candidate, on_disk: prints, refused: Some(faults) }),
+            Err(more) => {
+                faults.0.extend(more.0);
+                Err(faults)
+            }
+        }
+    }
+}
+
+/// The generation that was in force last.
+fn last_good(
+    file: &Path,
+    generations: &Generations,
+    passwords: Option<&Config>,
+) -> Result<Candidate, Faults> {
+    let standing = generations.standing().generation;
+    let newest = generations.list().first().map_or(0, |kept| kept.generation);
+    let number = if standing > 0 { standing } else { newest };
+    let none = |error: Error| Faults::from(Fault::whole(file, format!("no last good: {error}")));
+    let kept = generations.files(number).map_err(none)?;
+    let mut candidate = pipeline::load_kept(file, kept, passwords)?;
+    candidate.generation.number = number;
+    Ok(candidate)
+}
+
+/// The store with the first generation in force: everything but the running.
 pub struct Engine {
-    config: Arc<Config>,
-    generation: Arc<Generation>,
-    store: Store,
-    workers: Workers,
-    clock: Clock,
-    log: Maillog,
-    status: Status,
+    shared: Shared,
+    on_disk: Prints,
+    standing: Standing,
 }
 
 impl Engine {
-    /// Opens the store and gives the generation its number.
+    /// Opens the store, gives the generation its number, and keeps it. Where a generation was put in
+    /// force in place of the very files that are on disk, it is that one again.
     ///
     /// # Errors
     /// A store that does not open, or that another engine holds.
-    pub fn open(
-        config: Config,
-        mut generation: Generation,
-        log: Maillog,
-        clock: Clock,
-    ) -> Result<Self> {
-        let store = Store::open_within(&config.engine.data, BRIEFLY)?;
-        generation.number = store.generation_number(&generation.digest)?;
-        let status = Status::new(&config, &generation, clock.now_ms());
-        Ok(Self {
-            config: Arc::new(config),
-            generation: Arc::new(generation),
-            store,
-            workers: Workers::start()?,
-            clock,
-            log,
-            status,
-        })
+    pub fn open(start: Start, log: Maillog, clock: Clock) -> Result<Self> {
+        let Start { mut candidate, on_disk, refused } = start;
+        let data = candidate.generation.config().engine.data.clone();
+        let store = Store::open_within(&data, BRIEFLY)?;
+        let generations = Generations::of(&data);
+        let mut standing = generations.standing();
+        if refused.is_none() && standing.instead_of != Some(on_disk.fingerprint()) {
+            standing = Standing::default();
+        }
+        if refused.is_none() && standing.instead_of.is_some() {
+            candidate = in_place(candidate, &generations, &mut standing, &log);
+        }
+        let generation = &mut candidate.generation;
+        if generation.number == 0 {
+            generation.number = store.generation_number(&generation.digest)?;
+        }
+        standing.generation = generation.number;
+        let (number, digest) = (generation.number, generation.digest.clone());
+        let since = rfc3339(clock.now_ms());
+        generations.keep((number, &digest, since), &candidate.files)?;
+        generations.set_standing(&standing)?;
+        log.in_force(number, &digest);
+        let status = Status::new(&candidate.generation, clock.now_ms());
+        status.rules(|rules| {
+            rules.instead_of_disk = standing.why.clone();
+            rules.refused = refused.map(|faults| refusal(&faults, &log, clock.now_ms()));
+        });
+        let live = Live::new(Arc::new(candidate.generation));
+        let workers = Workers::start()?;
+        let shared = Shared { live, store, workers, clock, log, status };
+        Ok(Self { shared, on_disk, standing })
     }
 
     /// Serves all active accounts until `stop`, or through one look at each.
@@ -85,92 +161,126 @@ impl Engine {
     /// A control socket that cannot be made. With [`Until::Settled`], the first error of an
     /// account; the other accounts are served all the same.
     pub async fn run(self, until: Until, stop: CancellationToken) -> Result<()> {
-        let desk = Desk::new(self.store.clone(), Some(self.status.clone()), self.clock.clone());
-        let socket = control::listen(&self.config.engine.data, desk)?;
-        self.tell_start();
-        let mut tasks = JoinSet::new();
-        for line in self.lines() {
-            let served = account::Served::new(line, self.status.clone(), stop.clone());
-            tasks.spawn(served.serve(until));
+        let Self { shared, on_disk, standing } = self;
+        let config = shared.live.now().config().clone();
+        let (reloads, asks) = Reloads::new();
+        let reloads = (until == Until::Stopped).then_some(reloads);
+        let desk = Desk::of_engine(&shared.store, (&shared.status, reloads), &shared.clock);
+        let desk = desk.with_generations(&config.engine.data);
+        let socket = control::listen(&config.engine.data, desk)?;
+        let (accounts, changes) = watch::channel(config.clone());
+        let mut crew = Crew::new(shared.clone(), until, stop.clone());
+        crew.apply(config);
+        tell_start(&shared, crew.len());
+        let ended = stop.child_token();
+        let reloader = (until == Until::Stopped).then(|| {
+            let reloader = Reloader::new(shared.clone(), (accounts, asks), (on_disk, standing));
+            tokio::spawn(reloader.run(ended.clone()))
+        });
+        let result = wait(&shared, &mut crew, (until, changes), &stop).await;
+        ended.cancel();
+        if let Some(reloader) = reloader {
+            // What it was at is done again at the next start.
+            reloader.abort();
         }
-        let result = self.wait(&mut tasks, until, &stop).await;
         socket.close();
-        let (settled, held) = self.status.totals();
-        self.log.say(&Event::Stopped { settled, held });
+        let (settled, held) = shared.status.totals();
+        shared.log.say(&Event::Stopped { settled, held });
         result
     }
+}
 
-    /// Forgets the oldest decisions, aside from the mail.
-    fn prune(&self) {
-        let (store, log) = (self.store.clone(), self.log.clone());
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.prune(HISTORY) {
-                log.say(&Event::Warning { text: error.to_string() });
+/// The generation that stands in place of what is on disk; what is on disk where it cannot be had.
+fn in_place(
+    candidate: Candidate,
+    generations: &Generations,
+    standing: &mut Standing,
+    log: &Maillog,
+) -> Candidate {
+    let config = candidate.generation.config().clone();
+    let why = standing.why.clone().unwrap_or_default();
+    let (number, file) = (standing.generation, config.file.clone());
+    let kept = generations.files(number).map_err(|error| error.to_string());
+    let built = kept.and_then(|kept| {
+        pipeline::load_kept(&file, kept, Some(&config)).map_err(|faults| faults.to_string())
+    });
+    match built {
+        Ok(mut built) => {
+            built.generation.number = number;
+            let text = format!(
+                "{why}; it is in force instead of what is on disk until that changes \
+                 or `mailmill reload` asks for it"
+            );
+            log.say(&Event::Warning { text });
+            built
+        }
+        Err(failed) => {
+            let text = format!("{why}, but it cannot be loaded: {failed}");
+            log.say(&Event::Warning { text });
+            *standing = Standing::default();
+            candidate
+        }
+    }
+}
+
+/// Tells that the files on disk are wrong, and another generation is in force.
+fn refusal(faults: &Faults, log: &Maillog, now_ms: i64) -> Refusal {
+    let lines: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+    let why = "the start was with the last good generation".to_owned();
+    let text = format!("{why}; what is on disk is wrong: {faults}");
+    log.say(&Event::Warning { text });
+    Refusal { at: rfc3339(now_ms), why, faults: lines }
+}
+
+fn tell_start(shared: &Shared, accounts: usize) {
+    let generation = shared.live.now();
+    let (number, digest) = (generation.number, generation.digest.clone());
+    shared.log.say(&Event::Started { accounts, generation: number, digest });
+}
+
+/// Forgets the oldest decisions, aside from the mail.
+fn prune(shared: &Shared) {
+    let (store, log) = (shared.store.clone(), shared.log.clone());
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = store.prune(HISTORY) {
+            log.say(&Event::Warning { text: error.to_string() });
+        }
+    });
+}
+
+/// Waits for the accounts: without end, or until told to stop and then for a grace. Serves those that
+/// each new configuration has.
+async fn wait(
+    shared: &Shared,
+    crew: &mut Crew,
+    (until, mut changes): (Until, watch::Receiver<Arc<Config>>),
+    stop: &CancellationToken,
+) -> Result<()> {
+    let mut result = Ok(());
+    let mut hourly = tokio::time::interval(HOUR);
+    loop {
+        tokio::select! {
+            _ = hourly.tick() => prune(shared),
+            Ok(()) = changes.changed() => {
+                let config = changes.borrow_and_update().clone();
+                crew.apply(config);
             }
-        });
-    }
-
-    fn tell_start(&self) {
-        self.log.say(&Event::Started {
-            accounts: self.lines().count(),
-            generation: self.generation.number,
-            digest: self.generation.digest.clone(),
-        });
-    }
-
-    /// The line of each active account that has an inbound pipeline.
-    fn lines(&self) -> impl Iterator<Item = Line> + '_ {
-        self.config.accounts.values().filter(|account| account.active).filter_map(|account| {
-            let pipeline = account.inbound.as_deref()?;
-            Some(Line {
-                config: self.config.clone(),
-                account: Arc::new(account.clone()),
-                name: account.name.as_str().into(),
-                pipeline: pipeline.into(),
-                generation: self.generation.clone(),
-                workers: self.workers.clone(),
-                appetite: Arc::default(),
-                store: self.store.clone(),
-                clock: self.clock.clone(),
-                log: self.log.clone(),
-            })
-        })
-    }
-
-    /// Waits for the accounts: without end, or until told to stop and then for a grace.
-    async fn wait(
-        &self,
-        tasks: &mut JoinSet<Result<()>>,
-        until: Until,
-        stop: &CancellationToken,
-    ) -> Result<()> {
-        let mut result = Ok(());
-        let mut hourly = tokio::time::interval(HOUR);
-        loop {
-            tokio::select! {
-                _ = hourly.tick() => self.prune(),
-                ended = tasks.join_next() => match ended {
-                    Some(ended) => {
-                        let ended = ended.or_later(|| "serve an account".into()).flatten();
-                        result = result.and(ended);
-                        if self.store.is_broken() {
-                            // Nothing can be promised any more. Whoever started us does so again.
-                            break;
-                        }
-                    }
-                    None if until == Until::Settled => return result,
-                    None => {
-                        stop.cancelled().await;
-                        return result;
-                    }
-                },
-                () = stop.cancelled() => break,
+            ended = crew.ended(), if crew.is_busy() => {
+                result = result.and(ended.unwrap_or(Ok(())));
+                if shared.store.is_broken() {
+                    // Nothing can be promised any more. Whoever started us does so again.
+                    break;
+                }
+            }
+            () = stop.cancelled() => break,
+            () = std::future::ready(()), if until == Until::Settled && !crew.is_busy() => {
+                return result;
             }
         }
-        let rest = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, rest).await.is_err() {
-            tasks.abort_all();
-        }
-        result
     }
+    let rest = async { while crew.ended().await.is_some() {} };
+    if tokio::time::timeout(GRACE, rest).await.is_err() {
+        crew.abort();
+    }
+    result
 }

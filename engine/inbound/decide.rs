@@ -112,7 +112,7 @@ impl Line {
         if let Some((reason, again)) = &item.refused {
             return Some((self.refusal(reason), *again));
         }
-        let decide = || self.generation.decide(&self.pipeline, item.input.clone(), memory);
+        let decide = || self.judge(item.input.clone(), memory);
         match catch_unwind(AssertUnwindSafe(decide)) {
             Ok(Some(Outcome::NeedBody)) => None,
             Ok(Some(Outcome::Decided { decision, retry })) => {

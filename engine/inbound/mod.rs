@@ -15,7 +15,7 @@ use crate::mail::{MailboxName, Uid, UidValidity};
 use crate::mailbox::{Extent, Fetched, Mailboxes, Selected, ends_session};
 use crate::maillog::{Event, Maillog};
 use crate::perform::{Batch, Doubt, Ledger, Site};
-use crate::pipeline::Generation;
+use crate::pipeline::{Generation, Live};
 use crate::store::{Change, Cursor, MessageRecord, Pen, State, Writing};
 use crate::workers::Workers;
 
@@ -23,6 +23,7 @@ mod appetite;
 mod decide;
 mod doubt;
 mod foretell;
+mod judge;
 mod overlay;
 mod recognise;
 mod record;
@@ -45,7 +46,7 @@ const PUT_OFF_MS: i64 = 5 * 60 * 1000;
 /// Everything the line of one account needs.
 #[derive(Clone)]
 pub struct Line {
-    /// The configuration.
+    /// The configuration that `generation` was made of.
     pub config: Arc<Config>,
     /// The account.
     pub account: Arc<Account>,
@@ -53,7 +54,10 @@ pub struct Line {
     pub name: Arc<str>,
     /// Its inbound pipeline.
     pub pipeline: Arc<str>,
-    /// What decides.
+    /// What is in force.
+    pub live: Live,
+    /// What decides: what was in force when a piece of work began. Between two pieces it is
+    /// [`Generation::none`], so that nothing keeps a replaced one.
     pub generation: Arc<Generation>,
     /// Where it is decided.
     pub workers: Workers,
@@ -97,18 +101,20 @@ impl Line {
         let mut above = self.cursor(mailbox, uidvalidity).await?;
         let mut tally = Tally::default();
         while more() {
+            let Some(line) = self.now() else { break };
+            let more = || more() && line.is_current();
             let uids = open.mailboxes.uids_above(above, WINDOW).await?;
             let Some(last) = uids.last().copied() else { break };
             let news = self.without_own(mailbox, uidvalidity, uids).await?;
             let writing = self.store.writing();
-            let window = self.gather(&mut open, news, (Kind::New, writing.pen()), &more).await;
+            let window = line.gather(&mut open, news, (Kind::New, writing.pen()), &more).await;
             let plans = window.map(|window| {
                 above = window.left_at.map_or(last, |uid| Uid(uid.0 - 1));
                 let cursor = Cursor { uidvalidity, uid: above };
                 let closing = self.passed_changes(mailbox, cursor);
                 Plans { records: window.records, doubt: Doubt::None, closing }
             });
-            let records = self.perform(&mut open, plans, writing).await?;
+            let records = line.perform(&mut open, plans, writing).await?;
             self.tell(&records, &mut tally);
         }
         Ok(tally)
@@ -120,6 +126,7 @@ impl Line {
     /// As [`Line::pass`].
     pub async fn resume(&self, mailboxes: &mut dyn Mailboxes) -> Result<Tally> {
         let mut tally = Tally::default();
+        let Some(line) = self.now() else { return Ok(tally) };
         for (mailbox, records) in by_mailbox(self.store.unsettled(&self.name)?) {
             let Some(selected) = self.select(mailboxes, &mailbox, &records, &mut tally).await?
             else {
@@ -134,7 +141,7 @@ impl Line {
             let closing = Vec::new();
             let current = current.into_iter().map(Arc::new).collect();
             let plans = Ok(Plans { records: current, doubt: Doubt::Possible, closing });
-            let records = self.perform(&mut open, plans, self.store.writing()).await?;
+            let records = line.perform(&mut open, plans, self.store.writing()).await?;
             self.tell(&records, &mut tally);
         }
         Ok(tally)
@@ -147,6 +154,7 @@ impl Line {
     pub async fn retry_held(&self, mailboxes: &mut dyn Mailboxes) -> Result<Tally> {
         let mut tally = Tally::default();
         for (mailbox, held) in by_mailbox(self.due()?) {
+            let Some(line) = self.now() else { break };
             let Some(selected) = self.select(mailboxes, &mailbox, &held, &mut tally).await? else {
                 continue;
             };
@@ -159,13 +167,13 @@ impl Line {
             let mut open = Opened { mailboxes, mailbox: &mailbox, selected, doubtful };
             let writing = self.store.writing();
             let kind = (Kind::Held, writing.pen());
-            let window = self.gather(&mut open, there, kind, &|| true).await;
+            let window = line.gather(&mut open, there, kind, &|| line.is_current()).await;
             let plans = window.map(|window| Plans {
                 records: window.records,
                 doubt: Doubt::None,
                 closing: Vec::new(),
             });
-            let records = self.perform(&mut open, plans, writing).await?;
+            let records = line.perform(&mut open, plans, writing).await?;
             self.tell(&records, &mut tally);
         }
         Ok(tally)

@@ -5,7 +5,7 @@
 //! ([`queue`]).
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -113,6 +113,82 @@ pub enum Event {
         /// What, and what to do.
         text: String,
     },
+    /// Changed rules are in force.
+    InForce {
+        /// The generation.
+        generation: u64,
+        /// Its digest.
+        digest: String,
+        /// The one it replaced; the same where only settings changed that decide nothing.
+        replaced: u64,
+        /// What asked for it.
+        why: String,
+        /// How long it took from the look at the files, in milliseconds; a trial counts.
+        millis: u64,
+    },
+    /// What is on disk was not put in force.
+    Refused {
+        /// Why, in short.
+        why: String,
+        /// What is wrong, each with its place.
+        faults: Vec<String>,
+        /// The generation that stays in force.
+        generation: u64,
+        /// Its digest.
+        digest: String,
+    },
+    /// What is on disk is again what is in force.
+    Unchanged {
+        /// The generation.
+        generation: u64,
+        /// Its digest.
+        digest: String,
+    },
+    /// A candidate decides beside the generation in force.
+    TrialBegan {
+        /// The candidate's digest.
+        digest: String,
+        /// How many messages it is to decide.
+        wanted: u64,
+    },
+    /// A candidate's trial is over.
+    Trial {
+        /// The candidate's digest.
+        digest: String,
+        /// How its decisions differ.
+        contrast: serde_json::Value,
+        /// The same in words.
+        #[serde(skip)]
+        told: String,
+    },
+    /// Step errors rose, and the generation before is in force again.
+    PutBack {
+        /// The generation in force.
+        generation: u64,
+        /// Its digest.
+        digest: String,
+        /// The one that was taken out of force.
+        replaced: u64,
+        /// Why.
+        why: String,
+        /// Held messages that are decided again because of it.
+        retried: u64,
+    },
+    /// A replaced generation was still in use and decides nothing any more.
+    Ended {
+        /// The generation.
+        generation: u64,
+    },
+    /// An account's configuration changed; it is served anew.
+    Restarted {
+        /// The account.
+        account: Arc<str>,
+    },
+    /// An account is no more served: it was removed or paused.
+    Left {
+        /// The account.
+        account: Arc<str>,
+    },
     /// The engine ends in order.
     Stopped {
         /// Messages settled since the start.
@@ -127,6 +203,9 @@ struct Line<'a> {
     at: String,
     #[serde(flatten)]
     event: &'a Event,
+    /// The generation in force when it was said, and its digest.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    in_force: &'a str,
 }
 
 /// Where events go. Cheap to clone.
@@ -139,6 +218,7 @@ pub struct Maillog {
     form: Form,
     clock: Clock,
     lines: Arc<Queue>,
+    in_force: Arc<RwLock<String>>,
 }
 
 impl Maillog {
@@ -148,15 +228,23 @@ impl Maillog {
         let gap = move |dropped: u64| {
             let text =
                 format!("{dropped} lines of this log were dropped: nobody read them in time");
-            line(form, &time, &Event::Warning { text })
+            line((form, &time, ""), &Event::Warning { text })
         };
-        Self { form, clock, lines: Arc::new(Queue::new(sink, Box::new(gap))) }
+        let lines = Arc::new(Queue::new(sink, Box::new(gap)));
+        Self { form, clock, lines, in_force: Arc::default() }
     }
 
     /// Says one event. At most 40,000 wait to be written; those beyond are dropped and counted, and
     /// when the reader takes lines again, one warning says how many.
     pub fn say(&self, event: &Event) {
-        self.lines.put(line(self.form, &self.clock, event));
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        self.lines.put(line((self.form, &self.clock, &in_force), event));
+    }
+
+    /// From now on each line says that this generation is in force (in JSON).
+    pub fn in_force(&self, generation: u64, digest: &str) {
+        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        *in_force = format!("{generation} {digest}");
     }
 
     /// Waits until all that was said is written, at most two seconds. Blocks: not for async code.
@@ -165,11 +253,11 @@ impl Maillog {
     }
 }
 
-fn line(form: Form, clock: &Clock, event: &Event) -> String {
+fn line((form, clock, in_force): (Form, &Clock, &str), event: &Event) -> String {
     let at = rfc3339(clock.now_ms());
     match form {
         Form::Text => format!("{at} {}", inert(&text(event))),
-        Form::Json => serde_json::to_string(&Line { at, event }).unwrap_or_default(),
+        Form::Json => serde_json::to_string(&Line { at, event, in_force }).unwrap_or_default(),
     }
 }
 
@@ -204,7 +292,46 @@ fn text(event: &Event) -> String {
             format!("{account} {mailbox}: new UIDVALIDITY, messages are recognised anew")
         }
         Event::Warning { text } => format!("warning: {text}"),
+        Event::Restarted { account } => format!("{account}: its configuration changed"),
+        Event::Left { account } => format!("{account}: no longer served"),
+        rules => of_rules(rules),
+    }
+}
+
+/// What is told of rules, and the end.
+fn of_rules(event: &Event) -> String {
+    match event {
+        Event::InForce { generation, digest, replaced, why, millis } if generation == replaced => {
+            format!(
+                "generation {generation} ({digest}) has other settings: {why}, after {millis} ms"
+            )
+        }
+        Event::InForce { generation, digest, replaced, why, millis } => format!(
+            "generation {generation} ({digest}) is in force instead of {replaced}: {why}, \
+             after {millis} ms"
+        ),
+        Event::Refused { why, faults, generation, .. } => {
+            // Their source lines are for a terminal: `mailmill status`.
+            let first = |fault: &String| fault.lines().next().unwrap_or_default().to_owned();
+            let faults = faults.iter().map(first).collect::<Vec<_>>().join("; ");
+            format!("refused: {why}; generation {generation} stays in force: {faults}")
+        }
+        Event::Unchanged { generation, digest } => {
+            format!("what is on disk is generation {generation} ({digest}) again")
+        }
+        Event::TrialBegan { digest, wanted } => {
+            format!("candidate {digest} decides {wanted} messages on trial")
+        }
+        Event::Trial { digest, told, .. } => format!("trial of candidate {digest}: {told}"),
+        Event::PutBack { generation, digest, replaced, why, retried } => format!(
+            "{why}: generation {generation} ({digest}) is in force again instead of {replaced}; \
+             {retried} held messages are decided again; correct the rules and save them"
+        ),
+        Event::Ended { generation } => {
+            format!("replaced generation {generation} was still in use and is ended")
+        }
         Event::Stopped { settled, held } => format!("stopped: {settled} settled, {held} held"),
+        _ => String::new(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::action::{Decision, StepOutcome};
+use super::files::{Files, Prints};
 use super::limits::Limits;
 use super::load::{Loader, folder_step};
 use super::run::{Input, Memory, Run};
@@ -18,9 +21,30 @@ pub struct Generation {
     pub number: u64,
     /// First 12 hex digits of the SHA-256 over every file and the pipelines' configuration.
     pub digest: String,
+    /// The configuration it was made of: accounts and targets go with the rules that name them.
+    config: Arc<Config>,
+    /// What its files are told by.
+    prints: Prints,
+    health: Counts,
+    ended: AtomicBool,
     pipelines: BTreeMap<String, Pipeline>,
     tables: Arc<Tables>,
     limits: Arc<Limits>,
+}
+
+/// How the messages fared that a generation decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Messages decided.
+    pub decided: u64,
+    /// Those of them of which a step failed, whatever its `on_error`.
+    pub failed: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    decided: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Generation {
@@ -30,12 +54,70 @@ impl Generation {
     /// # Errors
     /// All faults of scripts, plugins and tables at once.
     pub fn load(config: &Config) -> Result<Self, Faults> {
+        Self::load_from(config, &Files::on_disk(&config.folder))
+    }
+
+    /// As [`Generation::load`], of these files.
+    pub(super) fn load_from(config: &Config, files: &Files) -> Result<Self, Faults> {
         let limits = Arc::new(Limits::default());
-        let mut loader = Loader::new(config, limits.clone());
+        let mut loader = Loader::new(config, files, limits.clone());
         loader.tables();
         let pipelines = loader.pipelines();
+        loader.rest();
         let (tables, digest) = loader.finish()?;
-        Ok(Self { number: 0, digest, pipelines, tables: Arc::new(tables), limits })
+        Ok(Self {
+            number: 0,
+            digest,
+            config: Arc::new(config.clone()),
+            prints: files.prints(),
+            health: Counts::default(),
+            ended: AtomicBool::new(false),
+            pipelines,
+            tables: Arc::new(tables),
+            limits,
+        })
+    }
+
+    /// One that decides nothing, for who takes the one in force when there is work.
+    pub fn none(config: Arc<Config>) -> Self {
+        Self {
+            number: 0,
+            digest: String::new(),
+            config,
+            prints: Prints::default(),
+            health: Counts::default(),
+            ended: AtomicBool::new(true),
+            pipelines: BTreeMap::new(),
+            tables: Arc::default(),
+            limits: Arc::default(),
+        }
+    }
+
+    /// The configuration it was made of.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// What its files are told by.
+    pub fn prints(&self) -> &Prints {
+        &self.prints
+    }
+
+    /// How the messages fared that it decided.
+    pub fn health(&self) -> Health {
+        let Counts { decided, failed } = &self.health;
+        Health { decided: decided.load(Ordering::Relaxed), failed: failed.load(Ordering::Relaxed) }
+    }
+
+    /// Ends it: from now on it decides nothing. A run under way ends after the step it is at, which
+    /// takes no longer than [`Limits`] let it; its message is to be run again by another generation.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was ended.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// As [`Generation::load`], with these steps besides where no pipeline uses them but their files
@@ -70,7 +152,20 @@ impl Generation {
         memory: Arc<dyn Memory>,
     ) -> Option<Outcome> {
         let pipeline = self.pipelines.get(pipeline)?;
-        Some(pipeline.decide(self.run(input, memory), self.number, &self.digest))
+        let run = self.run(input, memory);
+        let outcome = pipeline.decide_until(run, self.number, &self.digest, || self.is_ended());
+        if let Outcome::Decided { decision, .. } = &outcome {
+            self.note(decision);
+        }
+        Some(outcome)
+    }
+
+    fn note(&self, decision: &Decision) {
+        let failed = |outcome| matches!(outcome, StepOutcome::Failed | StepOutcome::Skipped);
+        self.health.decided.fetch_add(1, Ordering::Relaxed);
+        if decision.steps.iter().any(|step| failed(step.outcome)) {
+            self.health.failed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Decides one message apart from the flow of mail: by a pipeline or a single step, with what is

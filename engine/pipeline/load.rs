@@ -1,13 +1,12 @@
-//! Reading a generation's files: each once, each within its limit, all faults collected.
+//! Making a generation of its files: each within its limit, all faults collected.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::files::{Files, Unread};
 use super::limits::Limits;
 use super::script::{Language, Names, Source};
 use super::step::{OnError, Step};
@@ -22,6 +21,7 @@ const ACCOUNTS: &str = "accounts";
 /// A generation that is being read.
 pub(super) struct Loader<'a> {
     config: &'a Config,
+    files: &'a Files,
     limits: Arc<Limits>,
     language: Language,
     table_names: BTreeSet<String>,
@@ -35,11 +35,12 @@ pub(super) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(config: &'a Config, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(config: &'a Config, files: &'a Files, limits: Arc<Limits>) -> Self {
         let mut table_names: BTreeSet<_> = config.tables.keys().cloned().collect();
         table_names.insert(ACCOUNTS.to_owned());
         Self {
             config,
+            files,
             language: Language::new(limits.clone()),
             limits,
             table_names,
@@ -68,6 +69,23 @@ impl<'a> Loader<'a> {
         let text = format!("{accounts:?}");
         self.note("table", ACCOUNTS, text.as_bytes());
         self.tables.entry(ACCOUNTS.to_owned()).or_insert_with(|| Table::new(accounts));
+    }
+
+    /// What else of the configuration has a say in what becomes of a message.
+    pub(super) fn rest(&mut self) {
+        for (name, target) in &self.config.targets {
+            let place = match target {
+                config::Target::Maildir { path } => {
+                    format!("maildir\0{}", self.shown(path).display())
+                }
+                config::Target::Account { account, mailbox } => format!("{account}\0{mailbox}"),
+            };
+            self.note("target", name, place.as_bytes());
+        }
+        for (name, account) in &self.config.accounts {
+            let config::Account { inbound, after, max_size, .. } = account;
+            self.note("account", name, format!("{inbound:?}\0{after:?}\0{max_size}").as_bytes());
+        }
     }
 
     /// All pipelines whose steps could be read.
@@ -125,7 +143,7 @@ impl<'a> Loader<'a> {
             StepKind::Script => self.limits.script_file,
             StepKind::Plugin => self.limits.plugin_file,
         };
-        let bytes = match read(&file, most) {
+        let bytes = match self.files.read(&file, most) {
             Ok(bytes) => bytes,
             Err(Unread::Missing) => return Err(self.missing(step, &file).into()),
             Err(Unread::Fault(what)) => return Err(Fault::whole(shown, what).into()),
@@ -157,9 +175,9 @@ impl<'a> Loader<'a> {
         self.in_config(step.offset, what).help(help)
     }
 
-    fn table_file(&mut self, name: &str, about: &config::Table) -> Option<Vec<u8>> {
+    fn table_file(&mut self, name: &str, about: &config::Table) -> Option<Arc<[u8]>> {
         let shown = self.shown(&about.file);
-        let fault = match read(&about.file, table::MOST_BYTES) {
+        let fault = match self.files.read(&about.file, table::MOST_BYTES) {
             Ok(bytes) => return Some(bytes),
             Err(Unread::Missing) => {
                 let what = format!("the file of table \"{name}\" is missing: {}", shown.display());
@@ -188,6 +206,22 @@ impl<'a> Loader<'a> {
 
     fn note(&mut self, kind: &'static str, name: &str, bytes: &[u8]) {
         self.parts.insert((kind, name.to_owned()), Sha256::digest(bytes).into());
+    }
+}
+
+/// Reads the files of all tables and steps before anything is compiled, so that all of them are read
+/// within moments. What cannot be read is told when it is needed.
+pub(super) fn read_all(config: &Config, files: &Files) {
+    let limits = Limits::default();
+    for about in config.tables.values() {
+        let _ = files.read(&about.file, table::MOST_BYTES);
+    }
+    for step in config.pipelines.values().flat_map(|pipeline| &pipeline.steps) {
+        let most = match step.kind {
+            StepKind::Script => limits.script_file,
+            StepKind::Plugin => limits.plugin_file,
+        };
+        let _ = files.read(&file_of(config, step.kind, &step.name), most);
     }
 }
 
@@ -244,31 +278,6 @@ fn file_of(config: &Config, kind: StepKind, name: &str) -> PathBuf {
         StepKind::Plugin => &config.engine.plugins,
     };
     folder.join(format!("{name}.{}", ending(kind)))
-}
-
-/// Why a file was not read.
-enum Unread {
-    Missing,
-    Fault(String),
-}
-
-/// Reads a file of at most `most` bytes. Anything but a regular file could block for ever.
-fn read(file: &Path, most: usize) -> Result<Vec<u8>, Unread> {
-    let told = |why: std::io::Error| match why.kind() {
-        std::io::ErrorKind::NotFound => Unread::Missing,
-        _ => Unread::Fault(format!("the file cannot be read: {why}")),
-    };
-    if !std::fs::metadata(file).map_err(told)?.is_file() {
-        return Err(Unread::Fault("this is not a regular file".into()));
-    }
-    let mut bytes = Vec::new();
-    let open = File::open(file).map_err(told)?;
-    open.take(most as u64 + 1).read_to_end(&mut bytes).map_err(told)?;
-    if bytes.len() > most {
-        let what = format!("the file has more than {} KiB", most >> 10);
-        return Err(Unread::Fault(what));
-    }
-    Ok(bytes)
 }
 
 /// File names in a folder without this ending, at most a thousand.

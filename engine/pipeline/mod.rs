@@ -5,25 +5,34 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub mod action;
+mod candidate;
 pub mod case;
 mod csv;
+mod files;
 pub mod gate;
 pub mod generation;
 pub mod limits;
+mod live;
 mod load;
 pub mod plugin;
 pub mod run;
 pub mod script;
+mod shadow;
 pub mod step;
 pub mod table;
 pub mod trial;
 mod value;
 mod verbs;
+pub mod watch;
 
 pub use action::{Action, Decision, Direction, Recorded, StepOutcome, StepReport, Verdict};
-pub use generation::Generation;
+pub use candidate::{Attempt, Candidate, load, load_kept};
+pub use files::{Kept, Prints};
+pub use generation::{Generation, Health};
 pub use limits::Limits;
+pub use live::{Leaving, Live};
 pub use run::{Break, Input, Memory, NoMemory, Run};
+pub use shadow::{Contrast, Shadow, Told};
 pub use step::{OnError, Step, StepError};
 
 /// A step with its place in a pipeline.
@@ -56,13 +65,25 @@ pub enum Outcome {
         /// A step failed whose `on_error` is `retry`.
         retry: bool,
     },
-    /// A step asked for the body, which was not fetched. Run again with the whole message.
+    /// A step asked for the body, which was not fetched: run again with the whole message. Or the
+    /// generation was ended under way ([`Generation::end`]): run again with the one in force.
     NeedBody,
 }
 
 impl Pipeline {
     /// Runs all steps over a fresh `run`. `generation` and `digest` are written into the decision.
     pub fn decide(&self, run: Run, generation: u64, digest: &str) -> Outcome {
+        self.decide_until(run, generation, digest, || false)
+    }
+
+    /// As [`Pipeline::decide`], but where `ended` says so between two steps, nothing is decided.
+    fn decide_until(
+        &self,
+        run: Run,
+        generation: u64,
+        digest: &str,
+        ended: impl Fn() -> bool,
+    ) -> Outcome {
         let run = Arc::new(run);
         let mut reports = Vec::with_capacity(self.steps.len());
         let mut verdict = Verdict::Continue;
@@ -71,6 +92,9 @@ impl Pipeline {
             if verdict != Verdict::Continue {
                 reports.push(not_reached(placed.step.name()));
                 continue;
+            }
+            if ended() {
+                return Outcome::NeedBody;
             }
             match run_step(placed, &run) {
                 Some((report, ended)) => {
@@ -84,6 +108,9 @@ impl Pipeline {
                 }
                 None => return Outcome::NeedBody,
             }
+        }
+        if ended() {
+            return Outcome::NeedBody;
         }
         Outcome::Decided { decision: conclude(&run, verdict, reports, generation, digest), retry }
     }

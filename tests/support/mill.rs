@@ -32,7 +32,12 @@ pub struct Mill {
 impl Mill {
     /// A mill with this `mailmill.toml`; scripts and plugins of the tree lie in its folders.
     pub fn new(config: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("mill").tempdir_in("/tmp").unwrap();
+        Self::below(Path::new("/tmp"), config)
+    }
+
+    /// As [`Mill::new`], in a folder below this one.
+    pub fn below(place: &Path, config: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("mill").tempdir_in(place).unwrap();
         let mill = Self { folder, env: Vec::new() };
         mill.write("mailmill.toml", config);
         copy_all(&root().join("scripts"), &mill.path("scripts"), "rhai");
@@ -93,8 +98,13 @@ impl Mill {
 
     /// Starts the engine.
     pub fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    /// Starts the engine with these arguments besides.
+    pub fn start_with(&self, more: &[&str]) -> Running {
         let mut child = self
-            .command(&["run", "--log", "json"])
+            .command(&[&["run", "--log", "json"], more].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -173,6 +183,11 @@ impl Running {
             assert!(Instant::now() < until, "the accounts are not {state}: {answer}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Every event so far that was waited for or passed over.
+    pub fn seen(&self) -> &[Value] {
+        &self.seen
     }
 
     /// The process.

@@ -9,11 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mailmill::clock::Clock;
-use mailmill::config::Config;
-use mailmill::daemon::{Engine, Until};
+use mailmill::daemon::{Engine, Start, Until};
 use mailmill::error::Result;
 use mailmill::maillog::{Form, Maillog};
-use mailmill::pipeline::Generation;
 use mailmill::store::Store;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -78,11 +76,11 @@ impl Office {
     }
 
     fn engine(&self) -> (Engine, Maillog) {
-        let config = Config::load(&self.path("mailmill.toml")).unwrap();
-        let generation = Generation::load(&config).unwrap();
+        let attempt = mailmill::pipeline::load(&self.path("mailmill.toml"));
+        let start = Start::with(attempt).unwrap();
         let clock = Clock::fixed(self.now_ms.fetch_add(STEP_MS, Ordering::Relaxed));
         let log = Maillog::new(Form::Json, clock.clone(), Box::new(Shared(self.log.clone())));
-        (Engine::open(config, generation, log.clone(), clock).unwrap(), log)
+        (Engine::open(start, log.clone(), clock).unwrap(), log)
     }
 
     /// The store, while no engine runs.
