@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::files::{Files, Kept, Prints};
 use super::generation::Generation;
 use super::load::read_all;
-use crate::config::{Config, LARGEST_FILE, Text};
+use crate::config::{Config, LARGEST_FILE, Text, cases};
 use crate::fault::{Fault, Faults};
 
 /// How often files are read anew that change while they are read.
@@ -68,12 +68,21 @@ fn once(file: &Path) -> Attempt {
         Err(fault) => (None, fault.clone().into()),
     };
     config.iter().for_each(|config| read_all(config, &files));
+    config.iter().for_each(|config| read_tests(config, &files));
     // What changes from here on is the next reading's: compiling may take longer than changes pause.
     let settled = !files.moved();
     let generation = complete(file, config.as_ref(), faults, &files);
     let prints = files.prints();
     let outcome = generation.map(|generation| candidate(file, generation, files));
     Attempt { prints, config, outcome, settled }
+}
+
+/// A changed test may gate what an unchanged one let pass.
+fn read_tests(config: &Config, files: &Files) {
+    for file in cases::beside(config).unwrap_or_default() {
+        // What is wrong with it is told when it is run.
+        let _ = files.read(&file, LARGEST_FILE);
+    }
 }
 
 fn candidate(file: &Path, generation: Generation, files: Files) -> Candidate {

@@ -50,10 +50,13 @@ pub fn run(
         }
     };
     let spawned = thread::Builder::new().name("gate".into()).stack_size(STACK).spawn(job);
-    if let (Err(why), Some(test)) = (spawned, tests.first()) {
-        let what = format!("the gate cannot run: the system has no thread left: {why}");
-        return Err(test.case.fault(test.case.name.at, what).into());
-    }
+    let thread = match (spawned, tests.first()) {
+        (Err(why), Some(test)) => {
+            let what = format!("the gate cannot run: the system has no thread left: {why}");
+            return Err(test.case.fault(test.case.name.at, what).into());
+        }
+        (spawned, _) => spawned.ok(),
+    };
     let mut report = GateReport { messages: 0, skipped: Vec::new(), took: Duration::ZERO };
     let mut faults = Faults::default();
     loop {
@@ -74,6 +77,8 @@ pub fn run(
         }
     }
     faults.into_result()?;
+    // It has come to its end, and lets go of the generation before this returns.
+    let _ = thread.map(thread::JoinHandle::join);
     report.took = started.elapsed();
     Ok(report)
 }

@@ -134,3 +134,26 @@ fn without_a_last_good_one_the_start_says_so() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("no last good") && told.contains("sort.rhai:1"), "{told}");
 }
+
+#[test]
+fn a_failing_test_of_the_user_refuses_what_it_gates() {
+    let mill = mill(CONFIG);
+    let test = |mailbox: &str| {
+        format!(
+            "[[case]]\nname = \"all mail is sorted\"\nstep = \"sort\"\ngate = true\n\
+             message = \"Subject: x\\n\\nHello.\\n\"\n\
+             expect.contains = [{{ action = \"move_to\", mailbox = \"{mailbox}\" }}]\n"
+        )
+    };
+    mill.write("scripts/sort.test.toml", test("first"));
+    let mut running = started(&mill);
+    mill.write("scripts/sort.rhai", rule("second"));
+    let refused = running.wait_event("refused");
+    let told = refused["faults"].to_string();
+    assert!(told.contains("sort.test.toml") && told.contains("all mail is sorted"), "{told}");
+    assert_eq!(decided(&mill, &mut running, "during")["did"][0], "moved to first");
+    // The rule was right, and its test is behind.
+    mill.write("scripts/sort.test.toml", test("second"));
+    in_force(&mut running, "the test that was put right");
+    assert_eq!(decided(&mill, &mut running, "after")["did"][0], "moved to second");
+}
