@@ -17,6 +17,9 @@ const TRIES: usize = 5;
 /// The pause between two readings.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long files are left alone where the configuration cannot say.
+const USUAL_QUIET: Duration = Duration::from_millis(300);
+
 /// A generation that is right, and is not in force yet.
 #[derive(Debug)]
 pub struct Candidate {
@@ -45,18 +48,35 @@ pub struct Attempt {
 ///
 /// Blocks for as long as scripts and plugins take to compile, with [`super::script`]'s need of stack.
 pub fn load(file: &Path) -> Attempt {
-    let mut attempt = once(file);
+    tries(file, Haste::AtOnce)
+}
+
+/// As [`load`], but only what was left alone for the quiet time is taken: a file that is emptied and
+/// not yet written again looks like a whole one.
+pub fn load_settled(file: &Path) -> Attempt {
+    tries(file, Haste::WhenQuiet)
+}
+
+/// Whether files that were written just now are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    AtOnce,
+    WhenQuiet,
+}
+
+fn tries(file: &Path, haste: Haste) -> Attempt {
+    let mut attempt = once(file, haste);
     for _ in 1..TRIES {
         if attempt.settled {
             break;
         }
         thread::sleep(PAUSE);
-        attempt = once(file);
+        attempt = once(file, haste);
     }
     attempt
 }
 
-fn once(file: &Path) -> Attempt {
+fn once(file: &Path, haste: Haste) -> Attempt {
     let files = Files::on_disk(folder(file));
     let text = files.note((file, LARGEST_FILE), || {
         let text = Text::open(file);
@@ -69,6 +89,10 @@ fn once(file: &Path) -> Attempt {
     };
     config.iter().for_each(|config| read_all(config, &files));
     config.iter().for_each(|config| read_tests(config, &files));
+    if haste == Haste::WhenQuiet {
+        let quiet = config.as_ref().map(|config| config.engine.reload.quiet);
+        thread::sleep(files.unrest(quiet.unwrap_or(USUAL_QUIET)));
+    }
     // What changes from here on is the next reading's: compiling may take longer than changes pause.
     let settled = !files.moved();
     let generation = complete(file, config.as_ref(), faults, &files);

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
@@ -112,6 +113,20 @@ impl Files {
     /// Whether the file system tells of a change of what was read so far.
     pub(super) fn moved(&self) -> bool {
         self.seen().iter().any(|(path, seen)| Stamp::of(path) != seen.stamp)
+    }
+
+    /// How long it takes until the last write to them is `quiet` ago, by this machine's clock.
+    pub(super) fn unrest(&self, quiet: Duration) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seen = self.seen();
+        let changed = seen.values().filter_map(|seen| seen.stamp).map(|stamp| {
+            let (seconds, nanos) = stamp.changed;
+            let nanos = u32::try_from(nanos).unwrap_or(0);
+            Duration::new(u64::try_from(seconds).unwrap_or(0), nanos)
+        });
+        let newest = changed.max().unwrap_or_default();
+        // Where another clock is ahead, no longer than ever.
+        (newest + quiet).saturating_sub(now).min(quiet)
     }
 
     /// What to tell this load's files by later.

@@ -26,7 +26,7 @@ mod verbs;
 pub mod watch;
 
 pub use action::{Action, Decision, Direction, Recorded, StepOutcome, StepReport, Verdict};
-pub use candidate::{Attempt, Candidate, load, load_kept};
+pub use candidate::{Attempt, Candidate, load, load_kept, load_settled};
 pub use files::{Kept, Prints};
 pub use generation::{Generation, Health};
 pub use limits::Limits;

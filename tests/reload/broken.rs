@@ -90,6 +90,16 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn an_emptied_configuration_takes_no_account_away() {
+    let mill = mill(CONFIG);
+    let mut running = started(&mill);
+    mill.write("mailmill.toml", "");
+    let refused = running.wait_event("refused");
+    assert!(refused["faults"].to_string().contains("names no account"), "{refused}");
+    assert_eq!(decided(&mill, &mut running, "m")["did"][0], "moved to first");
+}
+
+#[test]
 fn the_data_folder_stays_where_it_is() {
     let mill = mill(CONFIG);
     let mut running = started(&mill);

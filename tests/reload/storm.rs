@@ -13,6 +13,7 @@ use super::{CONFIG, json, mail, mill, rule, started};
 use crate::support::mill::Mill;
 
 const WRITES: u32 = 1_000;
+const GUSTS: u32 = 20;
 const MESSAGES: u32 = 2_000;
 const TIME: Duration = Duration::from_secs(10);
 
@@ -22,6 +23,17 @@ fn spread(times: u32, mut each: impl FnMut(u32)) {
     for number in 0..times {
         each(number);
         let due = TIME * (number + 1) / times;
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+}
+
+/// The writes come in gusts, so that some of what they leave is read under way.
+fn gusts(mut each: impl FnMut(u32)) {
+    let began = Instant::now();
+    for gust in 0..GUSTS {
+        let own = WRITES / GUSTS;
+        (gust * own..(gust + 1) * own).for_each(&mut each);
+        let due = TIME * (gust + 1) / GUSTS;
         std::thread::sleep(due.saturating_sub(began.elapsed()));
     }
 }
@@ -86,7 +98,7 @@ fn in_a_storm_every_message_is_decided_once_by_one_accepted_generation() {
                 mill.deliver("maildir", &format!("s{number}"), mail(&format!("s{number}")));
             });
         });
-        spread(WRITES, |number| write(&mill.path(""), &mut dice, number));
+        gusts(|number| write(&mill.path(""), &mut dice, number));
     });
     mill.write("scripts/last.rhai", rule("last"));
     fs::rename(mill.path("scripts/last.rhai"), mill.path("scripts/sort.rhai")).unwrap();

@@ -21,7 +21,7 @@ const STANDS_BACK: i32 = 5;
 /// Reads everything on disk, checks it, and passes it through the gate.
 pub(super) async fn from_disk(file: PathBuf) -> Result<Attempt> {
     apart(move || {
-        let mut attempt = pipeline::load(&file);
+        let mut attempt = pipeline::load_settled(&file);
         attempt.outcome = attempt.outcome.and_then(gate::pass);
         attempt
     })

@@ -25,7 +25,7 @@ use super::crew::Shared;
 use crate::clock::rfc3339;
 use crate::config::{Config, Look, Reload};
 use crate::error::{Context, Result};
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::maillog::Event;
 use crate::pipeline::watch::Watch;
 use crate::pipeline::{Attempt, Candidate, Prints};
@@ -56,6 +56,9 @@ const TEND: Duration = Duration::from_millis(200);
 /// Faults of one refusal that the log and the status tell; `mailmill check` tells all.
 const MOST_TOLD: usize = 50;
 
+/// Looks at files that keep changing before that is told.
+const PATIENT: u32 = 10;
+
 /// The task that reloads.
 pub(super) struct Reloader {
     file: PathBuf,
@@ -73,6 +76,8 @@ pub(super) struct Reloader {
     guard: Option<Guard>,
     /// Whether replaced generations may still be in use.
     tending: bool,
+    /// Looks in a row at files that kept changing.
+    unsettled: u32,
     /// What was refused last, so that it is told once.
     refused: Option<String>,
     next_look: Instant,
@@ -126,6 +131,7 @@ impl Reloader {
             trial: None,
             guard: None,
             tending: false,
+            unsettled: 0,
             refused: None,
             next_look: Instant::now(),
             trouble: None,
@@ -223,9 +229,13 @@ impl Reloader {
         let print = prints.fingerprint();
         self.seen = Some(prints);
         self.arm();
+        self.unsettled = if settled { 0 } else { self.unsettled + 1 };
         if !settled {
             self.seen = None;
             self.watch.stir();
+            if !cause.is_asked() && self.unsettled < PATIENT {
+                return;
+            }
             let why = "the files kept changing while they were read".to_owned();
             return self.refuse(&cause, why, Faults::default());
         }
@@ -306,13 +316,17 @@ impl Reloader {
     /// What cannot change while the engine runs.
     fn fits(&self, candidate: &Candidate) -> Result<(), Faults> {
         let (new, now) = (candidate.generation.config(), self.shared.live.now());
-        if new.engine.data == now.config().engine.data {
-            return Ok(());
-        }
-        let what = "`data` cannot change while the engine runs";
         let name = new.file.file_name().map(PathBuf::from).unwrap_or_default();
-        let fault = crate::fault::Fault::whole(name, what);
-        Err(fault.help("change it back, or stop the engine and start it anew").into())
+        let fault = |what, help: &str| Err(Fault::whole(name, what).help(help).into());
+        if new.engine.data != now.config().engine.data {
+            let help = "change it back, or stop the engine and start it anew";
+            return fault("`data` cannot change while the engine runs", help);
+        }
+        if new.accounts.is_empty() && !now.config().accounts.is_empty() {
+            let help = "`active = false` pauses an account; to serve none, stop the engine";
+            return fault("names no account: was it emptied by mistake?", help);
+        }
+        Ok(())
     }
 
     /// Nothing changes; it is told once.
