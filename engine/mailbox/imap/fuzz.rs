@@ -72,7 +72,9 @@ async fn one_call(session: &mut Session, call: u8) -> String {
         5 => format!("{:?}", session.store_flags(&uids, FlagChange::Add, &[Flag::seen()]).await),
         6 => format!("{:?}", session.copy(&uids, &target).await),
         7 => format!("{:?}", session.move_to(&uids, &target).await),
-        8 => format!("{:?}", session.append(&target, &b"x\r\n".to_vec().into(), &[], Some(0)).await),
+        8 => {
+            format!("{:?}", session.append(&target, &b"x\r\n".to_vec().into(), &[], Some(0)).await)
+        }
         9 => format!("{:?}", session.expunge(&uids).await),
         10 => format!("{:?}", session.create(&target).await),
         11 => format!("{:?}", session.find(&target, &like).await),
