@@ -47,7 +47,10 @@ fn a_candidate_that_fails_on_trial_is_refused() {
     assert_eq!(told.status.code(), Some(1));
     let told = String::from_utf8_lossy(&told.stderr);
     assert!(told.contains("step errors rose: 2 of 2"), "{told}");
-    running.wait_event("refused");
+    // It may have been told before the last message was done.
+    if count(&running, "refused") == 0 {
+        running.wait_event("refused");
+    }
 }
 
 #[test]
