@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::compiled::{Compiled, Origin};
 use super::files::{Files, Unread};
 use super::limits::Limits;
-use super::script::{Language, Names, Source};
+use super::script::{Names, Source};
 use super::step::{OnError, Step};
 use super::table::{self, Table, Tables};
 use super::{Pipeline, Placed, plugin};
@@ -23,7 +24,9 @@ pub(super) struct Loader<'a> {
     config: &'a Config,
     files: &'a Files,
     limits: Arc<Limits>,
-    language: Language,
+    /// What the generation before has compiled.
+    before: &'a Compiled,
+    compiled: Compiled,
     table_names: BTreeSet<String>,
     target_names: BTreeSet<String>,
     tables: Tables,
@@ -35,13 +38,19 @@ pub(super) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(config: &'a Config, files: &'a Files, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        files: &'a Files,
+        limits: Arc<Limits>,
+        before: &'a Compiled,
+    ) -> Self {
         let mut table_names: BTreeSet<_> = config.tables.keys().cloned().collect();
         table_names.insert(ACCOUNTS.to_owned());
         Self {
             config,
             files,
-            language: Language::new(limits.clone()),
+            before,
+            compiled: before.next(),
             limits,
             table_names,
             target_names: config.targets.keys().cloned().collect(),
@@ -105,8 +114,8 @@ impl<'a> Loader<'a> {
         all
     }
 
-    /// The tables and the digest over all parts.
-    pub(super) fn finish(self) -> Result<(Tables, String), Faults> {
+    /// The tables, what was compiled, and the digest over all parts.
+    pub(super) fn finish(self) -> Result<(Tables, Compiled, String), Faults> {
         self.faults.into_result()?;
         let mut hash = Sha256::new();
         for ((kind, name), part) in &self.parts {
@@ -118,7 +127,7 @@ impl<'a> Loader<'a> {
         }
         let hash = hash.finalize();
         let digest = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok((self.tables, digest))
+        Ok((self.tables, self.compiled, digest))
     }
 
     fn placed(&mut self, step: &config::Step) -> Option<Placed> {
@@ -149,15 +158,32 @@ impl<'a> Loader<'a> {
             Err(Unread::Fault(what)) => return Err(Fault::whole(shown, what).into()),
         };
         self.note(kind(step.kind), &step.name, &bytes);
+        let names = Names { tables: &self.table_names, targets: &self.target_names };
+        let origin = Origin::of(&shown, &bytes, names);
+        let key = (kind(step.kind), step.name.clone());
+        let loaded = match self.before.get(&key, origin) {
+            Some(known) => known,
+            None => self.compile(step, &shown, &bytes)?,
+        };
+        self.compiled.insert(key, origin, loaded.clone());
+        Ok(loaded)
+    }
+
+    fn compile(
+        &self,
+        step: &config::Step,
+        shown: &Path,
+        bytes: &[u8],
+    ) -> Result<Arc<dyn Step>, Faults> {
         match step.kind {
             StepKind::Plugin => {
                 let cache = plugin::Cache::below(&self.config.engine.data);
-                Ok(plugin::load(&step.name, &shown, &bytes, &self.limits, &cache)?)
+                Ok(plugin::load(&step.name, shown, bytes, &self.limits, &cache)?)
             }
             StepKind::Script => {
-                let source = Source { name: &step.name, file: &shown, bytes: &bytes };
+                let source = Source { name: &step.name, file: shown, bytes };
                 let names = Names { tables: &self.table_names, targets: &self.target_names };
-                Ok(Arc::new(self.language.compile(source, names)?))
+                Ok(Arc::new(self.compiled.language.compile(source, names)?))
             }
         }
     }
