@@ -19,6 +19,7 @@ static ACCOUNT: Shape = Shape {
         ("project", "\"T-071\""),
         ("watch", "[{ mailbox = \"INBOX\", subfolders = true }]"),
         ("inbound", "\"project-mail\""),
+        ("outbound", "\"send\""),
         ("after", "\"keep\" or { move = \"Archive\" }"),
         ("create", "true"),
         ("active", "true"),
@@ -30,7 +31,7 @@ static ACCOUNT: Shape = Shape {
         ("ca", "\"corp-ca.pem\""),
         ("tls", "\"none\""),
     ],
-    later: &[("smtp", REMOVE), ("outbound", REMOVE), ("quota_warn", REMOVE), ("rewrite", REMOVE)],
+    later: &[("smtp", REMOVE), ("quota_warn", REMOVE), ("rewrite", REMOVE)],
     example: "{ maildir = \"maildir\", inbound = \"project-mail\" }",
 };
 
@@ -90,7 +91,8 @@ fn account(
         aliases: reader.texts("aliases").into_iter().filter_map(|a| address(reader, a)).collect(),
         project: reader.text("project").map(|project| project.value.into()),
         watch: watch.iter().map(|entry| entry.value.clone()).collect(),
-        inbound: inbound(reader, pipelines),
+        inbound: pipeline(reader, "inbound", pipelines),
+        outbound: pipeline(reader, "outbound", pipelines),
         after: after(reader),
         create: reader.switch("create", true),
         active: reader.switch("active", true),
@@ -111,8 +113,8 @@ fn source(reader: &Reader<'_>) -> Option<Source> {
     reader.path("maildir").map(|path| Source::Maildir { path })
 }
 
-fn inbound(reader: &Reader<'_>, pipelines: &BTreeSet<&str>) -> Option<String> {
-    let name = reader.text("inbound")?;
+fn pipeline(reader: &Reader<'_>, key: &str, pipelines: &BTreeSet<&str>) -> Option<String> {
+    let name = reader.text(key)?;
     if !pipelines.contains(name.value) {
         reader.page.undefined(name, ("pipeline", "pipelines"), pipelines.iter().copied());
     }

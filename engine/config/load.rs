@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::page::{Page, Privacy};
 use super::reader::{REMOVE, Reader, Shape};
-use super::{Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places};
+use super::{Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places, submission, users};
 use crate::fault::{Fault, Faults, position};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -31,8 +31,10 @@ static FILE: Shape = Shape {
         ("pipelines", "{ NAME = { … } }"),
         ("tables", "{ NAME = { … } }"),
         ("targets", "{ NAME = { … } }"),
+        ("submission", "{ listen = \"127.0.0.1:2587\" }"),
+        ("users", "{ NAME = { … } }"),
     ],
-    later: &[("submission", REMOVE), ("users", REMOVE), ("oauth2", REMOVE)],
+    later: &[("oauth2", REMOVE)],
     example: "",
 };
 
@@ -120,6 +122,8 @@ fn sections(page: &Page<'_>, document: &DeTable<'_>, origin: (&Path, &Path, &str
         engine: engine(&root, folder),
         tables: places::tables(&root),
         targets: places::targets(&root),
+        submission: submission::read(&root),
+        users: users::read(&root, &accounts),
         accounts,
         pipelines,
     }

@@ -30,6 +30,8 @@ mod places;
 mod quantity;
 mod reader;
 pub mod secret;
+mod submission;
+mod users;
 
 /// The checked configuration.
 #[derive(Debug, Clone)]
@@ -51,6 +53,10 @@ pub struct Config {
     pub tables: BTreeMap<String, Table>,
     /// Delivery targets by name.
     pub targets: BTreeMap<String, Target>,
+    /// Where mail is taken in from mail programs, if anywhere.
+    pub submission: Option<Submission>,
+    /// Who may hand over mail, by name.
+    pub users: BTreeMap<String, User>,
 }
 
 impl Config {
@@ -95,6 +101,13 @@ impl Config {
             match known(name) {
                 Some(Source::Imap(Imap { password, .. })) => imap.password = password.clone(),
                 _ => without.push(name.clone()),
+            }
+        }
+        let known = |name: &str| other?.users.get(name)?.password.clone();
+        for user in self.users.values_mut() {
+            if matches!(user.password, Some(secret::Source::Inline(_))) {
+                // Without one, the user cannot log in until the file on disk is in force again.
+                user.password = known(&user.name);
             }
         }
         without
@@ -172,6 +185,8 @@ pub struct Account {
     pub watch: Vec<Watch>,
     /// The pipeline for what arrives; without one the account is not watched.
     pub inbound: Option<String>,
+    /// The pipeline for what is sent; without one it is sent as it came.
+    pub outbound: Option<String>,
     /// What happens to a message that no rule moved.
     pub after: After,
     /// Make a mailbox that a rule names and that is missing (default true).
@@ -248,6 +263,16 @@ impl Watch {
 }
 
 impl Account {
+    /// Its address, and its other addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.iter().chain(&self.aliases).map(String::as_str)
+    }
+
+    /// Whether it has this address, compared without regard to case.
+    pub fn has(&self, address: &str) -> bool {
+        self.addresses().any(|own| own.eq_ignore_ascii_case(address))
+    }
+
     /// Whether messages that come to this mailbox are processed.
     pub fn watches(&self, mailbox: &MailboxName) -> bool {
         self.active
@@ -324,4 +349,69 @@ pub enum Target {
         /// Its mailbox.
         mailbox: MailboxName,
     },
+}
+
+/// `[submission]`: where mail programs hand over mail (RFC 6409).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Where it listens.
+    pub listen: Vec<Listen>,
+    /// What it shows; needed off loopback and for TLS from the first byte.
+    pub certificate: Option<Certificate>,
+    /// Its name in the greeting and in `Received:` (default: the machine's).
+    pub host: Option<String>,
+    /// The largest message, in bytes (default 150 MiB).
+    pub max_size: u64,
+    /// The most recipients of a message (default 1,000).
+    pub max_recipients: usize,
+    /// The most connections at once (default 200).
+    pub max_connections: usize,
+    /// The most connections at once from one client's address (default 50).
+    pub max_per_client: usize,
+    /// How long a client may be silent (default 5 min: RFC 5321 section 4.5.3.2.7).
+    pub idle: Duration,
+    /// How long a connection may last (default 1 h).
+    pub longest: Duration,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// IP address and port.
+    pub address: std::net::SocketAddr,
+    /// [`Security::Implicit`], or [`Security::StartTls`] where there is a certificate.
+    pub security: Security,
+}
+
+/// A certificate with its private key, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[users.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// The name to log in with; also that of a user of the machine who calls `sendmail`.
+    pub name: String,
+    /// `name`: as people call him or her.
+    pub full_name: Option<String>,
+    /// Where the argon2 hash of the password is. Without one nobody can log in as this user.
+    pub password: Option<secret::Source>,
+    /// As whom this user may send.
+    pub send_as: Vec<Right>,
+}
+
+/// An element of `send_as`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Right {
+    /// `"*"`: as anybody.
+    All,
+    /// From this address.
+    Address(String),
+    /// From all addresses of this account.
+    Account(String),
 }
