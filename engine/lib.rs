@@ -69,5 +69,6 @@ pub mod mailbox;
 pub mod maillog;
 pub mod perform;
 pub mod pipeline;
+pub mod send;
 pub mod store;
 pub mod workers;

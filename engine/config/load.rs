@@ -11,7 +11,9 @@ use toml::de::DeTable;
 
 use super::page::{Page, Privacy};
 use super::reader::{REMOVE, Reader, Shape};
-use super::{Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places, submission, users};
+use super::{
+    Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places, submission, users,
+};
 use crate::fault::{Fault, Faults, position};
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -142,7 +142,8 @@ mod tests {
     fn an_address_is_an_ip_and_a_port() {
         assert_eq!(address("127.0.0.1:2587").unwrap().security, Security::StartTls);
         assert_eq!(address("smtps://[::1]:465").unwrap().security, Security::Implicit);
-        for wrong in ["", "2587", "localhost:25", "http://127.0.0.1:1", "127.0.0.1", "smtps://:25"] {
+        for wrong in ["", "2587", "localhost:25", "http://127.0.0.1:1", "127.0.0.1", "smtps://:25"]
+        {
             assert!(address(wrong).is_none(), "{wrong}");
         }
     }

@@ -75,11 +75,7 @@ fn rights(user: &Reader<'_>, accounts: &Accounts<'_>) -> Vec<Right> {
     rights.filter_map(|word| right(user, word, accounts)).collect()
 }
 
-fn right(
-    user: &Reader<'_>,
-    word: At<&str>,
-    accounts: &Accounts<'_>,
-) -> Option<Right> {
+fn right(user: &Reader<'_>, word: At<&str>, accounts: &Accounts<'_>) -> Option<Right> {
     if word.value == "*" {
         return Some(Right::All);
     }
@@ -99,11 +95,7 @@ fn right(
 }
 
 /// What no account has could not be sent by any.
-fn address(
-    user: &Reader<'_>,
-    word: At<&str>,
-    accounts: &Accounts<'_>,
-) -> Option<Right> {
+fn address(user: &Reader<'_>, word: At<&str>, accounts: &Accounts<'_>) -> Option<Right> {
     if accounts.have(word.value) {
         return Some(Right::Address(word.value.into()));
     }

@@ -4,6 +4,7 @@
 //! mail-parser.
 
 pub mod address;
+pub mod envelope;
 pub mod flag;
 pub mod guard;
 pub mod key;
@@ -31,6 +32,7 @@ mod transfer;
 mod word;
 
 pub use address::Address;
+pub use envelope::{Envelope, EnvelopeAddress, Recipient};
 pub use flag::Flag;
 pub use inert::inert;
 pub use key::{MailboxName, MessageKey, Uid, UidValidity};
