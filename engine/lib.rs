@@ -71,4 +71,5 @@ pub mod perform;
 pub mod pipeline;
 pub mod send;
 pub mod store;
+pub mod tls;
 pub mod workers;

@@ -32,8 +32,11 @@
 //! [`RecipientState`]: crate::store::RecipientState
 //! [`SentCopy::Tried`]: crate::store::SentCopy
 
+pub mod dialogue;
+
 mod memory;
 mod queue;
+pub mod relay;
 mod spool;
 
 pub use queue::{Outgoing, Queue};
