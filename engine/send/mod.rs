@@ -34,10 +34,21 @@
 
 pub mod dialogue;
 
+mod conclude;
+mod lanes;
 mod memory;
 mod queue;
+mod recovery;
 pub mod relay;
+mod report;
+mod retry;
+mod runner;
+mod sent;
 mod spool;
+mod timekeeper;
+mod worker;
 
+pub use lanes::{Figures, LaneFigures};
 pub use queue::{Outgoing, Queue};
+pub use runner::Runner;
 pub use spool::{Spool, SpoolFile, Spooled};
