@@ -50,6 +50,16 @@ pub enum Point {
     HeldUnchanged,
     /// Control: they are changed for good, the person does not know it yet.
     HeldChanged,
+    /// Queue: a message is written with its envelope, and not synced.
+    SpoolWritten,
+    /// Queue: the message is synced under a name that does not count.
+    SpoolSynced,
+    /// Queue: it has its name; the folder is not synced.
+    SpoolNamed,
+    /// Queue: the message is durable and has no entry yet: nothing was promised.
+    SpoolDurable,
+    /// Queue: the entry is durable; nobody has heard of it yet.
+    Queued,
     /// IMAP: a command is about to be sent.
     Unsent(Change),
     /// IMAP: a command was sent up to its literal.

@@ -6,7 +6,7 @@ use super::Findings;
 use super::source::Text;
 
 /// What each module of the engine may import besides itself. `*` is all of them.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("error", &[]),
     ("clock", &[]),
     ("fault", &[]),
@@ -19,6 +19,21 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("mailbox", &["mail", "config", "error", "fault", "fault_point", "clock"]),
     ("pipeline", &["mail", "config", "fault", "error", "clock"]),
     ("perform", &["mail", "store", "mailbox", "pipeline", "config", "error", "clock"]),
+    (
+        "send",
+        &[
+            "mail",
+            "store",
+            "mailbox",
+            "pipeline",
+            "config",
+            "error",
+            "clock",
+            "fault_point",
+            "maillog",
+            "perform",
+        ],
+    ),
     (
         "inbound",
         &[
