@@ -72,4 +72,5 @@ pub mod perform;
 pub mod pipeline;
 pub mod send;
 pub mod store;
+pub mod tls;
 pub mod workers;

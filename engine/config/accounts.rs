@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::overlap::Watched;
 use super::page::{At, quoted};
 use super::reader::{REMOVE, Reader, Shape, Value, kind};
-use super::{Account, After, Source, Watch, imap};
+use super::{Account, After, Source, Watch, imap, smtp};
 use crate::mail::MailboxName;
 
 static ACCOUNT: Shape = Shape {
@@ -16,6 +16,12 @@ static ACCOUNT: Shape = Shape {
         ("imap", "\"imaps://mail.example.com\""),
         ("login", "{ user = \"anna@example.com\", password = { env = \"ANNA_PASSWORD\" } }"),
         ("maildir", "\"maildir\""),
+        ("smtp", "\"smtp://mail.example.com:587\""),
+        ("smtp_login", "{ user = \"anna@example.com\", password = { env = \"ANNA_PASSWORD\" } }"),
+        ("smtp_rate", "30"),
+        ("smtp_connections", "2"),
+        ("smtp_deadline", "\"10m\""),
+        ("sent", "\"Sent\""),
         ("project", "\"T-071\""),
         ("watch", "[{ mailbox = \"INBOX\", subfolders = true }]"),
         ("inbound", "\"project-mail\""),
@@ -31,7 +37,7 @@ static ACCOUNT: Shape = Shape {
         ("ca", "\"corp-ca.pem\""),
         ("tls", "\"none\""),
     ],
-    later: &[("smtp", REMOVE), ("quota_warn", REMOVE), ("rewrite", REMOVE)],
+    later: &[("quota_warn", REMOVE), ("rewrite", REMOVE)],
     example: "{ maildir = \"maildir\", inbound = \"project-mail\" }",
 };
 
@@ -85,6 +91,7 @@ fn account(
     pipelines: &BTreeSet<&str>,
 ) -> Option<Account> {
     let source = source(reader);
+    let smtp = smtp::read(reader);
     Some(Account {
         name: name.into(),
         address: reader.text("address").and_then(|text| address(reader, text)),
@@ -102,14 +109,21 @@ fn account(
         deadline: reader.duration("deadline", SECOND..=60 * MINUTE, MINUTE),
         max_size: reader.size("max_size", 1 << 10..=2 << 30, 150 << 20),
         source: source?,
+        smtp,
     })
 }
 
 fn source(reader: &Reader<'_>) -> Option<Source> {
+    if !reader.has("imap") && !reader.has("maildir") && reader.has("smtp") {
+        reader.refuse(&["watch", "inbound", "after", "sent"], "the account has no mailboxes");
+        return Some(Source::None);
+    }
     if reader.one_of(&["imap", "maildir"])? == "imap" {
         return imap::read(reader).map(Source::Imap);
     }
-    reader.refuse(&["login", "ca", "tls"], "it belongs to `imap = …`, instead of `maildir`");
+    if !reader.has("smtp") {
+        reader.refuse(&["login", "ca", "tls"], "it belongs to `imap = …`, instead of `maildir`");
+    }
     reader.path("maildir").map(|path| Source::Maildir { path })
 }
 

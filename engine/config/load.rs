@@ -12,7 +12,8 @@ use toml::de::DeTable;
 use super::page::{Page, Privacy};
 use super::reader::{REMOVE, Reader, Shape};
 use super::{
-    Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places, submission, users,
+    Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places, queue, submission,
+    users,
 };
 use crate::fault::{Fault, Faults, position};
 
@@ -33,6 +34,7 @@ static FILE: Shape = Shape {
         ("pipelines", "{ NAME = { … } }"),
         ("tables", "{ NAME = { … } }"),
         ("targets", "{ NAME = { … } }"),
+        ("queue", "{ expire = \"5d\" }"),
         ("submission", "{ listen = \"127.0.0.1:2587\" }"),
         ("users", "{ NAME = { … } }"),
     ],
@@ -122,6 +124,7 @@ fn sections(page: &Page<'_>, document: &DeTable<'_>, origin: (&Path, &Path, &str
         text: text.into(),
         folder: folder.into(),
         engine: engine(&root, folder),
+        queue: queue::read(&root),
         tables: places::tables(&root),
         targets: places::targets(&root),
         submission: submission::read(&root),

@@ -16,9 +16,13 @@ pub(super) fn of<'c>(
     };
     for Address { address, .. } in from {
         let with = || config.accounts.values().filter(|account| account.has(address));
-        if let Some(account) = with().find(|account| named(account)).or_else(|| with().next()) {
-            return Ok(account);
-        }
+        let Some(any) = with().next() else { continue };
+        let can = || with().filter(|account| account.smtp.is_some());
+        let found = can().find(|account| named(account)).or_else(|| can().next());
+        return found.ok_or_else(|| {
+            let text = format!("account {} has no smtp to send through", any.name);
+            Reply::new(451, "4.3.5", text)
+        });
     }
     let address = from.first().map_or("", |from| &from.address);
     Err(Reply::new(550, "5.7.60", format!("no account here sends mail from {address}")))

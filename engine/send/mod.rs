@@ -34,6 +34,7 @@
 
 pub mod dialogue;
 pub mod password;
+pub mod relay;
 pub mod submission;
 
 mod accept;
