@@ -67,6 +67,7 @@ pub mod inbound;
 pub mod mail;
 pub mod mailbox;
 pub mod maillog;
+pub mod outbound;
 pub mod perform;
 pub mod pipeline;
 pub mod send;

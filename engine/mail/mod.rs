@@ -27,6 +27,7 @@ mod kind;
 mod parameter;
 mod protection;
 mod source;
+mod strict;
 mod structure;
 mod transfer;
 mod word;

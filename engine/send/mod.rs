@@ -33,22 +33,45 @@
 //! [`SentCopy::Tried`]: crate::store::SentCopy
 
 pub mod dialogue;
+pub mod password;
+pub mod relay;
+pub mod submission;
 
+mod accept;
 mod conclude;
+mod intake;
 mod lanes;
 mod memory;
 mod queue;
 mod recovery;
-pub mod relay;
 mod report;
 mod retry;
 mod runner;
 mod sent;
 mod spool;
+mod stamp;
 mod timekeeper;
+mod token;
 mod worker;
 
+pub use accept::{Accept, Accepted, Refusal, Submission};
+pub use intake::Intake;
 pub use lanes::{Figures, LaneFigures};
 pub use queue::{Outgoing, Queue};
 pub use runner::Runner;
 pub use spool::{Spool, SpoolFile, Spooled};
+pub use stamp::{Stamp, Via};
+
+/// The name of this machine in greetings and `Received:`: as configured, else what the system calls
+/// it, else `localhost`.
+fn host(terms: &crate::config::Submission) -> String {
+    terms.host.clone().unwrap_or_else(machine)
+}
+
+/// What the system calls this machine.
+fn machine() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_str().unwrap_or_default();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    if name.is_empty() || !name.bytes().all(fits) { "localhost".into() } else { name.into() }
+}

@@ -30,6 +30,7 @@ pub use auth::Login;
 pub use reply::Reply;
 
 use crate::mail::Envelope;
+use crate::mail::envelope::Charset;
 use auth::Exchange;
 use command::Command;
 use content::Content;
@@ -205,6 +206,16 @@ impl Dialogue {
     /// How the connection is protected.
     pub fn tls(&self) -> Tls {
         self.terms.tls
+    }
+
+    /// What the message that is being announced may hold.
+    pub fn charset(&self) -> Charset {
+        self.mail.as_ref().map_or(Charset::Ascii, |mail| mail.charset)
+    }
+
+    /// Greets as before: the client had no chance to read it, as TLS came first.
+    pub fn greet_again(&mut self, greeting: Vec<u8>) {
+        self.out = greeting;
     }
 
     /// TLS was begun: what the client said before is forgotten (RFC 3207 section 4.2).
