@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::overlap::Watched;
 use super::page::{At, quoted};
 use super::reader::{REMOVE, Reader, Shape, Value, kind};
-use super::{Account, After, Source, Watch, imap};
+use super::{Account, After, Source, Watch, imap, smtp};
 use crate::mail::MailboxName;
 
 static ACCOUNT: Shape = Shape {
@@ -16,9 +16,16 @@ static ACCOUNT: Shape = Shape {
         ("imap", "\"imaps://mail.example.com\""),
         ("login", "{ user = \"anna@example.com\", password = { env = \"ANNA_PASSWORD\" } }"),
         ("maildir", "\"maildir\""),
+        ("smtp", "\"smtp://mail.example.com:587\""),
+        ("smtp_login", "{ user = \"anna@example.com\", password = { env = \"ANNA_PASSWORD\" } }"),
+        ("smtp_rate", "30"),
+        ("smtp_connections", "2"),
+        ("smtp_deadline", "\"10m\""),
+        ("sent", "\"Sent\""),
         ("project", "\"T-071\""),
         ("watch", "[{ mailbox = \"INBOX\", subfolders = true }]"),
         ("inbound", "\"project-mail\""),
+        ("outbound", "\"send\""),
         ("after", "\"keep\" or { move = \"Archive\" }"),
         ("create", "true"),
         ("active", "true"),
@@ -30,7 +37,7 @@ static ACCOUNT: Shape = Shape {
         ("ca", "\"corp-ca.pem\""),
         ("tls", "\"none\""),
     ],
-    later: &[("smtp", REMOVE), ("outbound", REMOVE), ("quota_warn", REMOVE), ("rewrite", REMOVE)],
+    later: &[("quota_warn", REMOVE), ("rewrite", REMOVE)],
     example: "{ maildir = \"maildir\", inbound = \"project-mail\" }",
 };
 
@@ -84,13 +91,15 @@ fn account(
     pipelines: &BTreeSet<&str>,
 ) -> Option<Account> {
     let source = source(reader);
+    let smtp = smtp::read(reader);
     Some(Account {
         name: name.into(),
         address: reader.text("address").and_then(|text| address(reader, text)),
         aliases: reader.texts("aliases").into_iter().filter_map(|a| address(reader, a)).collect(),
         project: reader.text("project").map(|project| project.value.into()),
         watch: watch.iter().map(|entry| entry.value.clone()).collect(),
-        inbound: inbound(reader, pipelines),
+        inbound: pipeline(reader, "inbound", pipelines),
+        outbound: pipeline(reader, "outbound", pipelines),
         after: after(reader),
         create: reader.switch("create", true),
         active: reader.switch("active", true),
@@ -100,19 +109,26 @@ fn account(
         deadline: reader.duration("deadline", SECOND..=60 * MINUTE, MINUTE),
         max_size: reader.size("max_size", 1 << 10..=2 << 30, 150 << 20),
         source: source?,
+        smtp,
     })
 }
 
 fn source(reader: &Reader<'_>) -> Option<Source> {
+    if !reader.has("imap") && !reader.has("maildir") && reader.has("smtp") {
+        reader.refuse(&["watch", "inbound", "after", "sent"], "the account has no mailboxes");
+        return Some(Source::None);
+    }
     if reader.one_of(&["imap", "maildir"])? == "imap" {
         return imap::read(reader).map(Source::Imap);
     }
-    reader.refuse(&["login", "ca", "tls"], "it belongs to `imap = …`, instead of `maildir`");
+    if !reader.has("smtp") {
+        reader.refuse(&["login", "ca", "tls"], "it belongs to `imap = …`, instead of `maildir`");
+    }
     reader.path("maildir").map(|path| Source::Maildir { path })
 }
 
-fn inbound(reader: &Reader<'_>, pipelines: &BTreeSet<&str>) -> Option<String> {
-    let name = reader.text("inbound")?;
+fn pipeline(reader: &Reader<'_>, key: &str, pipelines: &BTreeSet<&str>) -> Option<String> {
+    let name = reader.text(key)?;
     if !pipelines.contains(name.value) {
         reader.page.undefined(name, ("pipeline", "pipelines"), pipelines.iter().copied());
     }

@@ -11,7 +11,10 @@ use toml::de::DeTable;
 
 use super::page::{Page, Privacy};
 use super::reader::{REMOVE, Reader, Shape};
-use super::{Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places};
+use super::{
+    Config, Engine, Look, Reload, accounts, mask, overlap, pipelines, places, queue, submission,
+    users,
+};
 use crate::fault::{Fault, Faults, position};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -31,8 +34,11 @@ static FILE: Shape = Shape {
         ("pipelines", "{ NAME = { … } }"),
         ("tables", "{ NAME = { … } }"),
         ("targets", "{ NAME = { … } }"),
+        ("queue", "{ expire = \"5d\" }"),
+        ("submission", "{ listen = \"127.0.0.1:2587\" }"),
+        ("users", "{ NAME = { … } }"),
     ],
-    later: &[("submission", REMOVE), ("users", REMOVE), ("oauth2", REMOVE)],
+    later: &[("oauth2", REMOVE)],
     example: "",
 };
 
@@ -118,8 +124,11 @@ fn sections(page: &Page<'_>, document: &DeTable<'_>, origin: (&Path, &Path, &str
         text: text.into(),
         folder: folder.into(),
         engine: engine(&root, folder),
+        queue: queue::read(&root),
         tables: places::tables(&root),
         targets: places::targets(&root),
+        submission: submission::read(&root),
+        users: users::read(&root, &accounts),
         accounts,
         pipelines,
     }

@@ -57,7 +57,7 @@ fn in_table(table: &DeTable<'_>, around: Around, spans: &mut Vec<Range<usize>>) 
     for (key, value) in table {
         let name = key.get_ref().as_ref();
         let within = match (around, name) {
-            (Around::Nothing, "login") => Around::Login,
+            (Around::Nothing, "login" | "smtp_login") => Around::Login,
             (_, "password") | (Around::Login, _) => Around::Password,
             (around, _) => around,
         };

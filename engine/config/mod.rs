@@ -22,14 +22,20 @@ mod accounts;
 pub mod cases;
 mod imap;
 mod load;
+mod login;
 mod mask;
 mod overlap;
 mod page;
 mod pipelines;
 mod places;
 mod quantity;
+mod queue;
 mod reader;
 pub mod secret;
+mod server;
+mod smtp;
+mod submission;
+mod users;
 
 /// The checked configuration.
 #[derive(Debug, Clone)]
@@ -47,10 +53,16 @@ pub struct Config {
     pub accounts: BTreeMap<String, Account>,
     /// Pipelines by name, in the order of their steps.
     pub pipelines: BTreeMap<String, Pipeline>,
+    /// How often and how long mail is tried.
+    pub queue: QueueTimes,
     /// Lookup tables by name.
     pub tables: BTreeMap<String, Table>,
     /// Delivery targets by name.
     pub targets: BTreeMap<String, Target>,
+    /// Where mail is taken in from mail programs, if anywhere.
+    pub submission: Option<Submission>,
+    /// Who may hand over mail, by name.
+    pub users: BTreeMap<String, User>,
 }
 
 impl Config {
@@ -85,16 +97,27 @@ impl Config {
     /// Gives accounts whose password stands in the file, where it was masked, that of the account of
     /// the same name in `other`. Says which accounts are left without one.
     pub fn take_passwords(&mut self, other: Option<&Config>) -> Vec<String> {
-        let known = |name: &str| Some(&other?.accounts.get(name)?.source);
         let mut without = Vec::new();
         for (name, account) in &mut self.accounts {
-            let Source::Imap(imap) = &mut account.source else { continue };
-            if !matches!(imap.password, secret::Source::Inline(_)) {
-                continue;
+            let known = other.and_then(|other| other.accounts.get(name));
+            let known = known.map_or([None, None], Account::passwords);
+            let mut missing = false;
+            for (own, known) in account.passwords_mut().into_iter().zip(known) {
+                match (own, known) {
+                    (Some(own @ secret::Source::Inline(_)), Some(known)) => *own = known.clone(),
+                    (Some(secret::Source::Inline(_)), None) => missing = true,
+                    _ => {}
+                }
             }
-            match known(name) {
-                Some(Source::Imap(Imap { password, .. })) => imap.password = password.clone(),
-                _ => without.push(name.clone()),
+            if missing {
+                without.push(name.clone());
+            }
+        }
+        let known = |name: &str| other?.users.get(name)?.password.clone();
+        for user in self.users.values_mut() {
+            if matches!(user.password, Some(secret::Source::Inline(_))) {
+                // Without one, the user cannot log in until the file on disk is in force again.
+                user.password = known(&user.name);
             }
         }
         without
@@ -166,12 +189,16 @@ pub struct Account {
     pub aliases: Vec<String>,
     /// Where its mail lives.
     pub source: Source,
+    /// How its mail is relayed; without it nothing can be sent.
+    pub smtp: Option<Smtp>,
     /// Link everything that arrives to this project.
     pub project: Option<String>,
     /// The mailboxes to watch.
     pub watch: Vec<Watch>,
     /// The pipeline for what arrives; without one the account is not watched.
     pub inbound: Option<String>,
+    /// The pipeline for what is sent; without one it is sent as it came.
+    pub outbound: Option<String>,
     /// What happens to a message that no rule moved.
     pub after: After,
     /// Make a mailbox that a rule names and that is missing (default true).
@@ -201,6 +228,73 @@ pub enum Source {
         /// Its folder.
         path: PathBuf,
     },
+    /// Nowhere: the account only sends.
+    None,
+}
+
+/// How to reach the relay of an account (RFC 6409).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Smtp {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// A private CA to trust besides the system's, PEM.
+    pub ca: Option<PathBuf>,
+    /// Who logs in; without one nobody does.
+    pub login: Option<Login>,
+    /// The mailbox that gets a copy of what was sent.
+    pub sent: Option<MailboxName>,
+    /// `smtp_rate`: the most messages a minute; 0 is without a limit (default 30 for Microsoft's
+    /// hosts, else 0).
+    pub rate: u64,
+    /// `smtp_connections`: the most connections at once (default 2).
+    pub connections: u64,
+    /// `smtp_deadline`: the longest that any step of the dialogue may take (default 10 min); steps
+    /// have shorter limits of their own (RFC 5321 section 4.5.3.2).
+    pub step: Duration,
+}
+
+/// Who logs in to a relay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// How it is shown to be that user.
+    pub credential: Credential,
+}
+
+/// How a user is shown to be that user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Credential {
+    /// A password: AUTH PLAIN or LOGIN.
+    Password(secret::Source),
+    /// An access token: AUTH XOAUTH2.
+    Token(secret::Source),
+}
+
+/// `[queue]`: how often and how long mail is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueTimes {
+    /// The pauses between attempts; the last one repeats (default 1, 5, 15, 30 min, 1 h).
+    pub retry: Vec<Duration>,
+    /// After how long it is given up (default 5 d: RFC 5321 section 4.5.4.1).
+    pub expire: Duration,
+    /// After how long the sender is told that it takes longer (default 4 h).
+    pub delay_notice: Duration,
+}
+
+impl Default for QueueTimes {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self {
+            retry: [1, 5, 15, 30, 60].map(minutes).to_vec(),
+            expire: minutes(5 * 24 * 60),
+            delay_notice: minutes(4 * 60),
+        }
+    }
 }
 
 /// How to reach an IMAP account.
@@ -248,6 +342,43 @@ impl Watch {
 }
 
 impl Account {
+    /// Where the passwords for IMAP and for the relay are.
+    fn passwords(&self) -> [Option<&secret::Source>; 2] {
+        let imap = match &self.source {
+            Source::Imap(imap) => Some(&imap.password),
+            _ => None,
+        };
+        let login = self.smtp.as_ref().and_then(|smtp| smtp.login.as_ref());
+        let smtp = login.and_then(|login| match &login.credential {
+            Credential::Password(source) => Some(source),
+            Credential::Token(_) => None,
+        });
+        [imap, smtp]
+    }
+
+    fn passwords_mut(&mut self) -> [Option<&mut secret::Source>; 2] {
+        let imap = match &mut self.source {
+            Source::Imap(imap) => Some(&mut imap.password),
+            _ => None,
+        };
+        let login = self.smtp.as_mut().and_then(|smtp| smtp.login.as_mut());
+        let smtp = login.and_then(|login| match &mut login.credential {
+            Credential::Password(source) => Some(source),
+            Credential::Token(_) => None,
+        });
+        [imap, smtp]
+    }
+
+    /// Its address, and its other addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.iter().chain(&self.aliases).map(String::as_str)
+    }
+
+    /// Whether it has this address, compared without regard to case.
+    pub fn has(&self, address: &str) -> bool {
+        self.addresses().any(|own| own.eq_ignore_ascii_case(address))
+    }
+
     /// Whether messages that come to this mailbox are processed.
     pub fn watches(&self, mailbox: &MailboxName) -> bool {
         self.active
@@ -324,4 +455,69 @@ pub enum Target {
         /// Its mailbox.
         mailbox: MailboxName,
     },
+}
+
+/// `[submission]`: where mail programs hand over mail (RFC 6409).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Where it listens.
+    pub listen: Vec<Listen>,
+    /// What it shows; needed off loopback and for TLS from the first byte.
+    pub certificate: Option<Certificate>,
+    /// Its name in the greeting and in `Received:` (default: the machine's).
+    pub host: Option<String>,
+    /// The largest message, in bytes (default 150 MiB).
+    pub max_size: u64,
+    /// The most recipients of a message (default 1,000).
+    pub max_recipients: usize,
+    /// The most connections at once (default 200).
+    pub max_connections: usize,
+    /// The most connections at once from one client's address (default 50).
+    pub max_per_client: usize,
+    /// How long a client may be silent (default 5 min: RFC 5321 section 4.5.3.2.7).
+    pub idle: Duration,
+    /// How long a connection may last (default 1 h).
+    pub longest: Duration,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// IP address and port.
+    pub address: std::net::SocketAddr,
+    /// [`Security::Implicit`], or [`Security::StartTls`] where there is a certificate.
+    pub security: Security,
+}
+
+/// A certificate with its private key, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[users.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// The name to log in with; also that of a user of the machine who calls `sendmail`.
+    pub name: String,
+    /// `name`: as people call him or her.
+    pub full_name: Option<String>,
+    /// Where the argon2 hash of the password is. Without one nobody can log in as this user.
+    pub password: Option<secret::Source>,
+    /// As whom this user may send.
+    pub send_as: Vec<Right>,
+}
+
+/// An element of `send_as`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Right {
+    /// `"*"`: as anybody.
+    All,
+    /// From this address.
+    Address(String),
+    /// From all addresses of this account.
+    Account(String),
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::page::{At, Page};
-use super::{Account, Imap, Source, Watch, imap};
+use super::{Account, Imap, Source, Watch, server};
 
 /// One mailbox (with what is below it, where asked) that an active account watches.
 pub(super) struct Watched {
@@ -19,6 +19,7 @@ impl Watched {
     pub(super) fn new(account: &Account, entry: At<Watch>) -> Self {
         let store = match &account.source {
             Source::Imap(imap) => same_server(imap),
+            Source::None => "none".into(),
             Source::Maildir { path } => {
                 format!("maildir {:?}", std::fs::canonicalize(path).unwrap_or_else(|_| plain(path)))
             }
@@ -42,7 +43,7 @@ pub(super) fn plain(path: &Path) -> PathBuf {
 
 /// The standard ports lead to the same server.
 fn same_server(imap: &Imap) -> String {
-    let host = if imap::is_loopback(&imap.host) { "localhost" } else { &imap.host };
+    let host = if server::is_loopback(&imap.host) { "localhost" } else { &imap.host };
     let port = if imap.port == 143 { 993 } else { imap.port };
     format!("imap {host} {port} {}", imap.user.to_lowercase())
 }

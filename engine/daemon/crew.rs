@@ -15,6 +15,7 @@ use crate::error::{Context, Result};
 use crate::inbound::Line;
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::{Generation, Live};
+use crate::send::Queue;
 use crate::store::Store;
 use crate::workers::Workers;
 
@@ -23,6 +24,7 @@ use crate::workers::Workers;
 pub(super) struct Shared {
     pub(super) live: Live,
     pub(super) store: Store,
+    pub(super) queue: Queue,
     pub(super) workers: Workers,
     pub(super) clock: Clock,
     pub(super) log: Maillog,

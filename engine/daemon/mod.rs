@@ -21,6 +21,7 @@ use crate::workers::Workers;
 
 mod account;
 mod crew;
+mod outgoing;
 mod reload;
 mod status;
 
@@ -28,6 +29,7 @@ pub use reload::{Came, Reloads, Wish};
 pub use status::{AccountStatus, Refusal, RulesStatus, Snapshot, Status, TrialStatus};
 
 use crew::{Crew, Shared};
+use outgoing::Outgoing;
 use reload::Reloader;
 
 /// How long accounts may take to end in order before they are dropped, which loses nothing.
@@ -151,7 +153,8 @@ impl Engine {
         });
         let live = Live::new(Arc::new(candidate.generation));
         let workers = Workers::start()?;
-        let shared = Shared { live, store, workers, clock, log, status };
+        let queue = outgoing::open(&data, &store, &clock, &log)?;
+        let shared = Shared { live, store, queue, workers, clock, log, status };
         Ok(Self { shared, on_disk, standing })
     }
 
@@ -166,10 +169,11 @@ impl Engine {
         let (reloads, asks) = Reloads::new();
         let reloads = (until == Until::Stopped).then_some(reloads);
         let desk = Desk::of_engine(&shared.store, (&shared.status, reloads), &shared.clock);
-        let desk = desk.with_generations(&config.engine.data);
+        let desk = desk.with_generations(&config.engine.data).with_queue(&shared.queue);
         let socket = control::listen(&config.engine.data, desk)?;
         let (accounts, changes) = watch::channel(config.clone());
         let mut crew = Crew::new(shared.clone(), until, stop.clone());
+        let mut outgoing = Outgoing::start(&shared.queue, config.clone(), until);
         crew.apply(config);
         tell_start(&shared, crew.len());
         let ended = stop.child_token();
@@ -177,7 +181,8 @@ impl Engine {
             let reloader = Reloader::new(shared.clone(), (accounts, asks), (on_disk, standing));
             tokio::spawn(reloader.run(ended.clone()))
         });
-        let result = wait(&shared, &mut crew, (until, changes), &stop).await;
+        let result = wait(&shared, (&mut crew, &mut outgoing), (until, changes), &stop).await;
+        outgoing.stop().await;
         ended.cancel();
         if let Some(reloader) = reloader {
             // What it was at is done again at the next start.
@@ -252,7 +257,7 @@ fn prune(shared: &Shared) {
 /// each new configuration has.
 async fn wait(
     shared: &Shared,
-    crew: &mut Crew,
+    (crew, outgoing): (&mut Crew, &mut Outgoing),
     (until, mut changes): (Until, watch::Receiver<Arc<Config>>),
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -263,6 +268,7 @@ async fn wait(
             _ = hourly.tick() => prune(shared),
             Ok(()) = changes.changed() => {
                 let config = changes.borrow_and_update().clone();
+                outgoing.apply(config.clone());
                 crew.apply(config);
             }
             ended = crew.ended(), if crew.is_busy() => {

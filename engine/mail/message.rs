@@ -15,7 +15,7 @@ use super::field::{Field, Fields};
 use super::guard::Excess;
 use super::protection::{self, Answer, Protection};
 use super::source::Source;
-use super::{Address, address_list, charset, field, id, kind, receipt, thread, word};
+use super::{Address, address_list, charset, field, id, kind, receipt, strict, thread, word};
 
 /// A read that needs the body was asked of a message of which only the headers are here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,13 @@ impl Message {
     /// Reply-To, of all fields of that name.
     pub fn reply_to(&self) -> Vec<Address> {
         self.addresses("Reply-To")
+    }
+
+    /// The addresses of all fields of a name; `None` where readers could differ on what they are: for
+    /// fields that a right depends on.
+    pub fn plain_addresses(&self, name: &str) -> Option<Vec<Address>> {
+        let fields = self.raw_values(name).map(strict::parse);
+        fields.collect::<Option<Vec<_>>>().map(|fields| fields.concat())
     }
 
     /// Date as RFC 3339 with the sender's offset; `None` where it is missing or none.

@@ -4,6 +4,7 @@
 //! mail-parser.
 
 pub mod address;
+pub mod envelope;
 pub mod flag;
 pub mod guard;
 pub mod key;
@@ -26,11 +27,13 @@ mod kind;
 mod parameter;
 mod protection;
 mod source;
+mod strict;
 mod structure;
 mod transfer;
 mod word;
 
 pub use address::Address;
+pub use envelope::{Envelope, EnvelopeAddress, Recipient};
 pub use flag::Flag;
 pub use inert::inert;
 pub use key::{MailboxName, MessageKey, Uid, UidValidity};

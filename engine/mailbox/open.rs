@@ -5,7 +5,7 @@ use std::path::Path;
 use super::maildir::MaildirMailboxes;
 use super::{Mailboxes, imap};
 use crate::config::{Account, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Opens an account's mailboxes; an IMAP account is connected and logged in.
 ///
@@ -21,6 +21,10 @@ pub async fn open(account: &Account, folder: &Path) -> Result<Box<dyn Mailboxes>
                 session.wait_by(imap::WaitBy::Noop);
             }
             Ok(Box::new(session))
+        }
+        Source::None => {
+            let what = format!("open the mailboxes of account {}", account.name);
+            Err(Error::permanent(what, "it only sends: it has neither `imap` nor `maildir`"))
         }
         Source::Maildir { path } => Ok(Box::new(MaildirMailboxes::open(path, account.max_size)?)),
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::queue::QueueEntry;
 use super::record::MessageRecord;
 use super::value;
 use crate::error::{Error, Result};
@@ -77,6 +78,12 @@ pub enum Change {
         /// The highest UID to forget.
         up_to: Uid,
     },
+    /// Writes a queue entry, over an earlier one of the same id where there is one.
+    Queue(Arc<QueueEntry>),
+    /// Removes a queue entry, where there is one.
+    Dequeue(u64),
+    /// The queue of a salvaged store was looked through.
+    QueueSettled,
     /// Fixes up to where a mailbox is in doubt ([`super::Doubtful::Unfixed`]).
     DoubtBelow {
         /// The account's name.

@@ -51,6 +51,7 @@ pub(super) struct Disk {
     /// The last batch known to survive a loss of power; its lock is held during the sync.
     durable: Mutex<u64>,
     next_id: AtomicU64,
+    next_queue_id: AtomicU64,
     /// A write failed: what the disk holds is not known until the next start.
     broken: AtomicBool,
     /// The bytes of all keys and values when the store was opened.
@@ -108,6 +109,7 @@ impl Disk {
         for folder in [Some(&*folder), Some(data), data.parent()].into_iter().flatten() {
             place::sync(folder).or_later(what)?;
         }
+        let next_queue_id = number(key::QUEUE_HIGHEST)?.saturating_add(1);
         Ok(Self {
             data: file,
             witness,
@@ -119,6 +121,7 @@ impl Disk {
             seal: AtomicU64::new(seal.seal),
             durable: Mutex::new(applied),
             next_id: AtomicU64::new(highest.saturating_add(1)),
+            next_queue_id: AtomicU64::new(next_queue_id),
             broken: AtomicBool::new(false),
             lock,
         })
@@ -238,6 +241,18 @@ impl Disk {
             .map_err(|_| Error::permanent("take a record id", "all ids are used up"))
     }
 
+    pub(super) fn next_queue_id(&self) -> Result<u64> {
+        let next = |id: u64| id.checked_add(1);
+        self.next_queue_id
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+            .map_err(|_| Error::permanent("take an id for the queue", "all ids are used up"))
+    }
+
+    /// See that ids of the queue up to and with this one are not given any more.
+    pub(super) fn skip_queue_ids(&self, used: u64) {
+        self.next_queue_id.fetch_max(used.saturating_add(1), Ordering::AcqRel);
+    }
+
     /// See that ids up to and with this one are not given any more.
     pub(super) fn skip_ids(&self, used: u64) {
         self.next_id.fetch_max(used.saturating_add(1), Ordering::AcqRel);
@@ -286,6 +301,11 @@ impl Disk {
         let from = key::record(above.saturating_add(1));
         let to = [key::RECORDS[0] + 1];
         self.first_pieces(self.tree.range(from..to.to_vec()), limit)
+    }
+
+    /// The ids of all queue entries, the oldest first.
+    pub(super) fn queue_ids(&self) -> Result<Vec<u64>> {
+        self.first_pieces(self.tree.scan_prefix(key::QUEUE), usize::MAX)
     }
 
     fn first_pieces(

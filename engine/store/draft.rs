@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::doubt;
 use super::entry::Item;
 use super::links::Link;
+use super::queue::QueueEntry;
 use super::record::{MessageRecord, Progress, State};
 use super::{key, value};
 use crate::error::{Error, Result};
@@ -67,6 +68,12 @@ impl<'a> Draft<'a> {
             Change::ForgetArrived { account, mailbox, uidvalidity, up_to } => {
                 self.forget_arrived(account, mailbox, *uidvalidity, *up_to)
             }
+            Change::Queue(entry) => self.queue(entry),
+            Change::Dequeue(id) => self.put_value(&key::queued(*id), None),
+            Change::QueueSettled => {
+                self.put(key::QUEUE_SETTLED.to_vec(), value::versioned(&[]));
+                Ok(())
+            }
             Change::DoubtBelow { account, mailbox, uidvalidity, uid } => {
                 self.put(key::doubt(account, mailbox)?, doubt::encode(*uidvalidity, *uid));
                 Ok(())
@@ -94,10 +101,13 @@ impl<'a> Draft<'a> {
                 self.put(key, value::versioned(&[]));
             }
             Item::Generation { number, digest } => self.generation(*number, digest),
-            Item::Ids { highest, pruned } => {
+            Item::Queue(entry) => self.queue(entry)?,
+            Item::Ids { highest, pruned, queue } => {
                 self.disk.skip_ids(*highest);
+                self.disk.skip_queue_ids(*queue);
                 self.raise(&key::HIGHEST, *highest)?;
                 self.raise(&key::PRUNED, *pruned)?;
+                self.raise(&key::QUEUE_HIGHEST, *queue)?;
             }
         }
         Ok(())
@@ -137,6 +147,12 @@ impl<'a> Draft<'a> {
         self.writes.notes.push(Note::Written { id, tag: Tag::of(record), before });
         self.disk.skip_ids(id);
         self.raise(&key::HIGHEST, id)
+    }
+
+    fn queue(&mut self, entry: &QueueEntry) -> Result<()> {
+        self.put_value(&key::queued(entry.id), Some(&entry.encode()?))?;
+        self.disk.skip_queue_ids(entry.id);
+        self.raise(&key::QUEUE_HIGHEST, entry.id)
     }
 
     fn progress(&mut self, record: &'a MessageRecord) -> Result<()> {

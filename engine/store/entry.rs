@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Cursor;
 use super::links::Link;
+use super::queue::QueueEntry;
 use super::record::MessageRecord;
 use super::value;
 use crate::error::{Error, Result};
@@ -15,12 +16,37 @@ use crate::mail::{MailboxName, Uid, UidValidity};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Item {
     Record(Box<MessageRecord>),
-    Cursor { account: String, mailbox: MailboxName, uidvalidity: UidValidity, uid: Uid },
-    State { account: String, step: String, key: String, value: String },
+    Cursor {
+        account: String,
+        mailbox: MailboxName,
+        uidvalidity: UidValidity,
+        uid: Uid,
+    },
+    State {
+        account: String,
+        step: String,
+        key: String,
+        value: String,
+    },
     Link(Link),
-    Arrived { account: String, mailbox: MailboxName, uidvalidity: UidValidity, uid: Uid },
-    Generation { number: u64, digest: String },
-    Ids { highest: u64, pruned: u64 },
+    Arrived {
+        account: String,
+        mailbox: MailboxName,
+        uidvalidity: UidValidity,
+        uid: Uid,
+    },
+    Queue(Box<QueueEntry>),
+    Generation {
+        number: u64,
+        digest: String,
+    },
+    Ids {
+        highest: u64,
+        pruned: u64,
+        /// The highest id of a queue entry; an early mailmill had none.
+        #[serde(default)]
+        queue: u64,
+    },
 }
 
 /// An entry as its key tells it.
@@ -52,12 +78,13 @@ pub(super) enum Key {
     },
     /// What was done of a record.
     Progress(u64),
+    Queued(u64),
     Meta,
 }
 
 /// Whether values under this first byte are in pieces, so that keys end with the piece's number.
 pub(super) fn in_pieces(family: u8) -> bool {
-    matches!(family, b'r' | b's' | b't' | b'l')
+    matches!(family, b'r' | b's' | b't' | b'l' | b'q')
 }
 
 /// Reads a key; of a value in pieces, without the piece's number.
@@ -84,6 +111,7 @@ fn parse(bytes: &[u8]) -> Option<Key> {
         },
         b'z' => Key::Doubt { account: name(rest)?, mailbox: mailbox(rest)? },
         b's' => Key::Progress(number(rest)?),
+        b'q' => Key::Queued(number(rest)?),
         b'm' if rest.len() == 1 => return Some(Key::Meta),
         _ => return None,
     };
@@ -136,6 +164,7 @@ pub(super) fn item(key: Key, bytes: &[u8]) -> Result<Option<Item>> {
         Key::Arrived { account, mailbox, uidvalidity, uid } => {
             Item::Arrived { account, mailbox, uidvalidity, uid }
         }
+        Key::Queued(id) => Item::Queue(Box::new(QueueEntry::decode(id, bytes)?)),
         Key::Doubt { .. } | Key::Progress(_) | Key::Meta => return Ok(None),
     }))
 }

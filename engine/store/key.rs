@@ -22,6 +22,10 @@ pub(super) const PRUNED: [u8; 2] = *b"mp";
 /// Present where the store was put together from a damaged or an older one: what it says of
 /// messages may be less than what was done.
 pub(super) const SALVAGED: [u8; 2] = *b"mz";
+/// The highest id of a queue entry ever committed: a number.
+pub(super) const QUEUE_HIGHEST: [u8; 2] = *b"mq";
+/// Present where the queue of a salvaged store was looked through since.
+pub(super) const QUEUE_SETTLED: [u8; 2] = *b"my";
 /// Records: id, then the piece.
 pub(super) const RECORDS: [u8; 1] = *b"r";
 pub(super) fn record(id: u64) -> Vec<u8> {
@@ -31,6 +35,12 @@ pub(super) fn record(id: u64) -> Vec<u8> {
 /// How far the record's plan was carried out; missing where it was not yet begun.
 pub(super) fn progress(id: u64) -> Vec<u8> {
     with_id(vec![b's'], id)
+}
+
+/// Queue entries: id, then the piece.
+pub(super) const QUEUE: [u8; 1] = *b"q";
+pub(super) fn queued(id: u64) -> Vec<u8> {
+    with_id(QUEUE.to_vec(), id)
 }
 
 pub(super) fn cursor(account: &str, mailbox: &MailboxName) -> Result<Vec<u8>> {

@@ -13,6 +13,8 @@
 //! | *released* | [`State::Released`]: a person let a held message go | nothing |
 //! | *void* | [`State::Void`]: its key no longer names a message | nothing: if it still exists it is met again under its new key |
 //!
+//! The states of a message that is sent stand at the head of [`crate::send`].
+//!
 //! # Where a commit may be cut off
 //!
 //! Each place is a [`Point`] that a test dies at (`tests/crash`), by a kill and by a loss of power:
@@ -79,6 +81,7 @@ mod links;
 mod lock;
 mod memory;
 mod place;
+mod queue;
 mod record;
 mod repair;
 mod scratch;
@@ -99,6 +102,10 @@ pub use generation_diff::{FileChange, changes};
 pub use generations::{Generations, KeptFile, KeptGeneration, Standing};
 pub use links::Link;
 pub use memory::StoreMemory;
+pub use queue::{
+    DelayNotice, Doubt, MAX_ENTRY, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
+    SentCopy,
+};
 pub use record::{Hold, MAX_RECORD, Mark, MarkOutcome, MessageRecord, State};
 pub use repair::{Repair, Repaired, repair};
 pub use survey::Survey;

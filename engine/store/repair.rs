@@ -13,6 +13,9 @@
 //!   above is recognised, the rest is met again in doubt.
 //! - **Everything:** all messages that are there are met again in doubt.
 //!
+//! Queue entries that can be read are kept, and those that are lost come back from the files of their
+//! messages: [`crate::send`] looks the queue through once ([`super::Store::is_queue_in_doubt`]).
+//!
 //! Held messages whose record comes from an older state are decided anew in doubt as ever. What steps
 //! remember is as old as what could be read: a message that is met again counts twice there.
 
@@ -88,7 +91,7 @@ pub fn repair(data: &Path, which: Repair, now_ms: i64) -> Result<Repaired> {
     let mut builder = Builder::new(data)?;
     match scratch.tree() {
         Some(tree) => salvage(tree, known, &mut builder, &mut repaired, now_ms)?,
-        None => builder.add(Item::Ids { highest: known.highest, pruned: 0 })?,
+        None => builder.add(Item::Ids { highest: known.highest, pruned: 0, queue: 0 })?,
     }
     let commits = known.commits.max(repaired.found.commits);
     repaired.kept = builder.finish(commits, Replaced::Kept)?;
@@ -121,7 +124,7 @@ fn salvage(
         let state = if *state == State::Planned { State::Held } else { *state };
         builder.add(Item::Record(Box::new(stand_in(*id, key.clone(), state, now_ms))))?;
     }
-    for family in *b"ctla" {
+    for family in *b"ctlaq" {
         walk.items_of(family, &mut |item| {
             let item = low.lowered(item, &mut repaired.rewound);
             builder.add(item)
@@ -135,7 +138,9 @@ fn salvage(
         builder.add(Item::Generation { number, digest })?;
     }
     let (highest, pruned) = (inventory.highest, inventory.pruned);
-    builder.add(Item::Ids { highest, pruned })?;
+    // Those of queue entries that are read raise it further.
+    let queue = walk.number(&key::QUEUE_HIGHEST).unwrap_or(0);
+    builder.add(Item::Ids { highest, pruned, queue })?;
     repaired.lost = walk.lost.lines();
     Ok(())
 }

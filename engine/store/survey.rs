@@ -34,6 +34,9 @@ pub struct Survey {
     pub memory: u64,
     /// Notes of messages that mailmill itself put into a mailbox.
     pub arrived: u64,
+    /// Messages in the queue.
+    #[serde(default)]
+    pub queued: u64,
     /// The number of the newest generation.
     pub generation: u64,
     /// Commits so far.
@@ -142,6 +145,7 @@ impl Look<'_> {
                     }
                 }
                 Item::Arrived { .. } => survey.arrived += 1,
+                Item::Queue(_) => survey.queued += 1,
                 Item::Generation { .. } | Item::Ids { .. } => {}
             }
             Ok(())

@@ -2,7 +2,7 @@
 //!
 //! The first line is the header (`{"mailmill_store":1,…}`), the last one `{"end":{…}}`; each line
 //! between is one item: `{"record":{…}}`, `{"cursor":{…}}`, `{"state":{…}}`, `{"link":{…}}`,
-//! `{"arrived":{…}}`, `{"generation":{…}}`, `{"ids":{…}}`. Nothing is in memory as a whole.
+//! `{"arrived":{…}}`, `{"queue":{…}}`, `{"generation":{…}}`, `{"ids":{…}}`. Nothing is in memory as a whole.
 
 use std::fs::DirBuilder;
 use std::io::{BufRead, Read, Write};
@@ -139,8 +139,9 @@ impl Walk<'_> {
         let generation = generation.and_then(|bytes| value::numbered(&bytes).ok());
         let highest = self.number(&key::HIGHEST).unwrap_or(0);
         let pruned = self.number(&key::PRUNED).unwrap_or(0);
+        let queue = self.number(&key::QUEUE_HIGHEST).unwrap_or(0);
         let generation = generation.map(|(number, digest)| Item::Generation { number, digest });
-        generation.into_iter().chain([Item::Ids { highest, pruned }]).collect()
+        generation.into_iter().chain([Item::Ids { highest, pruned, queue }]).collect()
     }
 }
 
@@ -161,7 +162,7 @@ pub fn import(data: &Path, from: &mut dyn BufRead) -> Result<u64> {
     let known = Witness::read(data);
     let mut builder = Builder::new(data)?;
     let (header, items) = read(from, &mut builder)?;
-    builder.add(Item::Ids { highest: known.highest, pruned: 0 })?;
+    builder.add(Item::Ids { highest: known.highest, pruned: 0, queue: 0 })?;
     builder.finish(header.commits.max(known.commits), Replaced::Removed)?;
     Ok(items)
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 const PROBES: u64 = 10_000;
 
 /// The first bytes of the keys that hold items.
-const ITEMS: [u8; 5] = [b'r', b'c', b't', b'l', b'a'];
+const ITEMS: [u8; 6] = [b'r', b'c', b't', b'l', b'a', b'q'];
 
 /// The most lines about what could not be read; further ones are only counted.
 const MOST: usize = 20;
@@ -229,6 +229,7 @@ fn named(key: &[u8]) -> String {
     {
         Ok(Key::Record(id)) => format!("record #{id}"),
         Ok(Key::Progress(id)) => format!("what was done of record #{id}"),
+        Ok(Key::Queued(id)) => format!("queue entry {id}"),
         Ok(Key::Link { project, id }) => format!("the link of #{id} to {}", project.escape_debug()),
         Ok(Key::State { account, step, .. }) => {
             format!(
@@ -253,6 +254,7 @@ fn of(family: u8) -> &'static str {
         b'l' => "the list of links",
         b'a' => "the list of arrivals",
         b's' => "the list of what was done",
+        b'q' => "the queue",
         _ => "a list",
     }
 }

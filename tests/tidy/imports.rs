@@ -6,19 +6,35 @@ use super::Findings;
 use super::source::Text;
 
 /// What each module of the engine may import besides itself. `*` is all of them.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("error", &[]),
     ("clock", &[]),
     ("fault", &[]),
     ("fault_point", &[]),
     ("workers", &["error"]),
+    ("tls", &["error"]),
     ("mail", &["error", "fault"]),
     ("maillog", &["mail", "clock"]),
     ("config", &["mail", "pipeline", "fault", "error"]),
     ("store", &["mail", "pipeline", "error", "fault_point", "clock"]),
-    ("mailbox", &["mail", "config", "error", "fault", "fault_point", "clock"]),
+    ("mailbox", &["mail", "config", "error", "fault", "fault_point", "clock", "tls"]),
     ("pipeline", &["mail", "config", "fault", "error", "clock"]),
     ("perform", &["mail", "store", "mailbox", "pipeline", "config", "error", "clock"]),
+    (
+        "send",
+        &[
+            "mail",
+            "store",
+            "mailbox",
+            "pipeline",
+            "config",
+            "error",
+            "clock",
+            "fault_point",
+            "maillog",
+            "perform",
+        ],
+    ),
     (
         "inbound",
         &[

@@ -22,7 +22,7 @@ use super::random;
 use super::refusal::inert;
 use super::response::{Code, Reply, Status};
 use super::session::{Lost, Session};
-use super::tls;
+use crate::tls;
 
 /// Bytes of text in one response: a search result of some 90,000 UIDs.
 const LONGEST_TEXT: usize = 1024 * 1024;

@@ -30,7 +30,6 @@ mod search;
 mod select;
 mod session;
 mod set;
-mod tls;
 mod together;
 mod watch;
 

@@ -1,4 +1,4 @@
-//! TLS with the system's certificate authorities and, where configured, a private one.
+//! TLS to a server, with the system's certificate authorities and, where configured, a private one.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// Permanent: no authority to trust, `ca` unreadable, a certificate that is not accepted.
 /// Temporary: anything else.
-pub(super) async fn handshake(
+pub async fn handshake(
     what: &str,
     host: &str,
     ca: Option<&Path>,

@@ -1,0 +1,77 @@
+//! OUT: what was promised to be sent lies in a durable queue and is relayed through its account's
+//! server, however long that takes.
+//!
+//! # The states of an outbound message on disk
+//!
+//! | state | what is on disk | after a crash here |
+//! |---|---|---|
+//! | *spooled* | its file in `data/queue`, perhaps not whole; nobody was promised anything | the file is removed when the engine starts, after the queue was read |
+//! | *queued* | the file, synced with its folder, and an entry ([`QueueEntry`]): **now it is promised** (`250`) | it is sent |
+//! | *in flight* | [`Doubt::open`] was written before the final dot of the message went out | the server may have it: it is sent once more with the same Message-ID, and counted ([`Doubt::times`]). One that is in doubt a second time waits for a person |
+//! | *pending*, *sent*, *failed*, for each recipient | [`RecipientState`] | only pending ones are sent to |
+//! | *reported* | the entry is gone or says so, and the report is an entry of its own, in one commit | nothing is reported twice |
+//! | *copied* | [`SentCopy::Tried`] was written before the copy was put into the mailbox for sent mail | it is looked up by its Message-ID before it is put there again |
+//! | *removed* | no entry; the file may still be there | the file is removed as an orphan |
+//!
+//! An entry is changed by whoever reads it under the store's lock ([`Store::change_queued`]), so that
+//! what a person said meanwhile is kept. Each change is on disk before the next thing that cannot be
+//! undone.
+//!
+//! # When the store was lost
+//!
+//! Each file ends with its envelope, so that the queue is made anew from the files alone. After a
+//! store was repaired or imported ([`Store::is_queue_in_doubt`]) files without an entry are promises
+//! that may or may not have been kept: they wait for a person. An entry without a file was sent:
+//! entries are removed before their files.
+//!
+//! [`Store::change_queued`]: crate::store::Store::change_queued
+//! [`Store::is_queue_in_doubt`]: crate::store::Store::is_queue_in_doubt
+//! [`QueueEntry`]: crate::store::QueueEntry
+//! [`Doubt::open`]: crate::store::Doubt
+//! [`Doubt::times`]: crate::store::Doubt
+//! [`RecipientState`]: crate::store::RecipientState
+//! [`SentCopy::Tried`]: crate::store::SentCopy
+
+pub mod dialogue;
+pub mod password;
+pub mod relay;
+pub mod submission;
+
+mod accept;
+mod conclude;
+mod intake;
+mod lanes;
+mod memory;
+mod queue;
+mod recovery;
+mod report;
+mod retry;
+mod runner;
+mod sent;
+mod spool;
+mod stamp;
+mod timekeeper;
+mod token;
+mod worker;
+
+pub use accept::{Accept, Accepted, Refusal, Submission};
+pub use intake::Intake;
+pub use lanes::{Figures, LaneFigures};
+pub use queue::{Outgoing, Queue};
+pub use runner::Runner;
+pub use spool::{Spool, SpoolFile, Spooled};
+pub use stamp::{Stamp, Via};
+
+/// The name of this machine in greetings and `Received:`: as configured, else what the system calls
+/// it, else `localhost`.
+fn host(terms: &crate::config::Submission) -> String {
+    terms.host.clone().unwrap_or_else(machine)
+}
+
+/// What the system calls this machine.
+fn machine() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_str().unwrap_or_default();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    if name.is_empty() || !name.bytes().all(fits) { "localhost".into() } else { name.into() }
+}

@@ -1,0 +1,371 @@
+//! The queue: takes messages, and says what is in it. Cheap to clone; the runner relays what is in it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::lanes::{Figures, Lanes};
+use super::memory;
+use super::spool::{Spool, SpoolFile};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach};
+use crate::mail::Envelope;
+use crate::maillog::{Event, Maillog};
+use crate::store::{
+    Change, DelayNotice, Doubt, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
+    SentCopy, Store,
+};
+
+/// The most characters of a subject that an entry keeps.
+const MAX_SUBJECT: usize = 200;
+
+/// Everything that was promised to be sent.
+#[derive(Clone)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    spool: Spool,
+    clock: Clock,
+    log: Maillog,
+    lanes: Mutex<Lanes>,
+}
+
+/// A message that is to be sent, beside its bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The account whose server relays it.
+    pub account: String,
+    /// Who handed it over; `None` where it is mailmill's own.
+    pub user: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Who it is from and to.
+    pub envelope: Envelope,
+    /// Its Message-ID without angle brackets. Every message should have one: it is told apart by it
+    /// where it may have been sent twice.
+    pub message_id: Option<String>,
+    /// Its subject, decoded.
+    pub subject: Option<String>,
+    /// The project it belongs to.
+    pub project: Option<String>,
+    /// The generation that decided; 0 where none did.
+    pub generation: u64,
+    /// Its digest.
+    pub digest: String,
+    /// Why it waits for a person instead of being sent.
+    pub held: Option<String>,
+    /// What else is written in the same commit: step memory, for instance.
+    #[serde(skip)]
+    pub changes: Vec<Change>,
+}
+
+impl Queue {
+    /// The queue of a data folder's store and spool; nothing of it is sent before [`Queue::recover`].
+    pub fn new(store: Store, spool: Spool, (clock, log): (Clock, Maillog)) -> Self {
+        let lanes = Mutex::default();
+        Self { shared: Arc::new(Shared { store, spool, clock, log, lanes }) }
+    }
+
+    /// Where messages are written before they are queued.
+    pub fn spool(&self) -> &Spool {
+        &self.shared.spool
+    }
+
+    /// Takes a message, and gives the id of its entry. When this returns it survives a loss of power
+    /// and is promised to be sent; when it fails nothing of it is left. Many at once share their
+    /// syncs.
+    ///
+    /// # Errors
+    /// Temporary: the disk, e.g. a full one (`452 4.3.1`). Permanent: no recipient, or so many that
+    /// the entry is too large (`452 4.5.3`).
+    pub async fn accept(&self, outgoing: Outgoing, file: SpoolFile) -> Result<u64> {
+        let queue = self.clone();
+        let accepted = tokio::task::spawn_blocking(move || queue.accept_blocking(outgoing, file));
+        accepted.await.map_err(|why| Error::temporary("queue a message", why))?
+    }
+
+    /// [`Queue::accept`] for a caller that may block.
+    ///
+    /// # Errors
+    /// As [`Queue::accept`].
+    pub fn accept_blocking(&self, mut outgoing: Outgoing, file: SpoolFile) -> Result<u64> {
+        if outgoing.envelope.recipients.is_empty() {
+            return Err(Error::permanent("queue a message", "it has no recipient"));
+        }
+        let Shared { store, spool, .. } = &*self.shared;
+        let mut changes = std::mem::take(&mut outgoing.changes);
+        changes.extend(memory::of(&outgoing));
+        let entry = Arc::new(self.prepare(outgoing, file)?);
+        changes.push(Change::Queue(entry.clone()));
+        if let Err(error) = store.commit(&changes) {
+            // After a failed sync the entry may be there after a restart: its file stays with it.
+            if !store.is_broken() {
+                spool.remove(&entry.file)?;
+            }
+            return Err(error);
+        }
+        reach(Point::Queued);
+        self.took(&entry);
+        Ok(entry.id)
+    }
+
+    /// Makes a message durable and gives its entry, which is not written yet.
+    pub(super) fn prepare(&self, outgoing: Outgoing, file: SpoolFile) -> Result<QueueEntry> {
+        let Shared { store, clock, .. } = &*self.shared;
+        let spooled = file.finish(&outgoing)?;
+        let id = store.next_queue_id()?;
+        Ok(outgoing.into_entry(id, (spooled.name, spooled.size), clock.now_ms()))
+    }
+
+    /// Takes note of a new entry that is on disk.
+    pub(super) fn took(&self, entry: &QueueEntry) {
+        self.lanes().note(entry);
+        self.shared.log.say(&Event::Queued {
+            id: entry.id,
+            account: entry.account.as_str().into(),
+            user: entry.user.clone(),
+            message_id: entry.message_id.clone(),
+            from: entry.reverse_path.as_ref().map(ToString::to_string),
+            recipients: entry.recipients.len(),
+            size: entry.size,
+            held: entry.held.clone(),
+        });
+    }
+
+    /// The queue in numbers.
+    pub fn figures(&self) -> Figures {
+        self.lanes().figures()
+    }
+
+    /// Looks at the clock anew: something may be due.
+    pub fn wake(&self) {
+        self.lanes().ring();
+    }
+
+    /// All entries, by id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list(&self) -> Result<Vec<QueueEntry>> {
+        self.shared.store.queue()
+    }
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn show(&self, id: u64) -> Result<Option<QueueEntry>> {
+        self.shared.store.queued(id)
+    }
+
+    /// Tries these at once, all that are not held where none is named; gives their ids.
+    ///
+    /// # Errors
+    /// An id that is not in the queue or is held, and a store that cannot be written.
+    pub fn retry(&self, ids: &[u64]) -> Result<Vec<u64>> {
+        let now = self.shared.clock.now_ms();
+        let all: Vec<u64> = match ids {
+            [] => self.list()?.iter().filter(|e| e.held.is_none()).map(|e| e.id).collect(),
+            ids => self.named(ids, |entry| match entry.held {
+                Some(_) => Some("it is held: release it"),
+                None => None,
+            })?,
+        };
+        self.change(&all, |entry| {
+            entry.due_ms = now;
+            Queued::Changed
+        })
+    }
+
+    /// Lets these wait for a person.
+    ///
+    /// # Errors
+    /// An id that is not in the queue, and a store that cannot be written.
+    pub fn hold(&self, ids: &[u64], reason: &str) -> Result<Vec<u64>> {
+        let ids = self.named(ids, |_| None)?;
+        self.change(&ids, |entry| {
+            entry.held = Some(reason.to_owned());
+            Queued::Changed
+        })
+    }
+
+    /// Lets held ones go: they are sent.
+    ///
+    /// # Errors
+    /// An id that is not in the queue or not held, and a store that cannot be written.
+    pub fn release(&self, ids: &[u64]) -> Result<Vec<u64>> {
+        let now = self.shared.clock.now_ms();
+        let ids = self.named(ids, |entry| match entry.held {
+            Some(_) => None,
+            None => Some("it is not held"),
+        })?;
+        self.change(&ids, |entry| {
+            entry.held = None;
+            entry.due_ms = now;
+            entry.doubt = Doubt::default();
+            Queued::Changed
+        })
+    }
+
+    /// Removes these without sending them to whoever did not get them yet, and without a report.
+    ///
+    /// # Errors
+    /// An id that is not in the queue, one that is being relayed this moment, and a store that cannot
+    /// be written.
+    pub fn drop(&self, ids: &[u64]) -> Result<Vec<u64>> {
+        let wanted = self.named(ids, |_| None)?;
+        let _claimed = self.claim_all(&wanted)?;
+        let removed = self.shared.store.change_queued(&wanted, |_| Queued::Removed)?;
+        for entry in &removed {
+            self.lanes().forget(entry.id);
+            self.shared.spool.remove(&entry.file)?;
+        }
+        Ok(removed.iter().map(|entry| entry.id).collect())
+    }
+
+    /// Takes these into hand, or none of them.
+    fn claim_all(&self, ids: &[u64]) -> Result<Vec<Claim>> {
+        let mut claims = Vec::new();
+        for id in ids {
+            let claim = self.claim(*id).ok_or_else(|| {
+                let what = format!("drop queued message {id}");
+                Error::temporary(what, "it is being relayed this moment").next("try again")
+            })?;
+            claims.push(claim);
+        }
+        Ok(claims)
+    }
+
+    /// Takes an entry into hand, unless it is in another's.
+    pub(super) fn claim(&self, id: u64) -> Option<Claim> {
+        self.lanes().claim(id).then(|| self.hand(id))
+    }
+
+    /// What stands for an entry that is in hand.
+    pub(super) fn hand(&self, id: u64) -> Claim {
+        Claim { queue: self.clone(), id }
+    }
+
+    /// The ids that a person named: all of them must be there, else nothing at all is changed.
+    fn named(
+        &self,
+        ids: &[u64],
+        refused: impl Fn(&QueueEntry) -> Option<&'static str>,
+    ) -> Result<Vec<u64>> {
+        for id in ids {
+            let entry = self.show(*id)?;
+            let why = entry.as_ref().map_or(Some("it is not in the queue"), &refused);
+            if let Some(why) = why {
+                return Err(Error::permanent(format!("find queued message {id}"), why)
+                    .next("see `mailmill queue list`"));
+            }
+        }
+        Ok(ids.to_vec())
+    }
+
+    fn change(
+        &self,
+        ids: &[u64],
+        change: impl FnMut(&mut QueueEntry) -> Queued,
+    ) -> Result<Vec<u64>> {
+        let changed = self.shared.store.change_queued(ids, change)?;
+        let mut lanes = self.lanes();
+        changed.iter().for_each(|entry| lanes.note(entry));
+        Ok(changed.iter().map(|entry| entry.id).collect())
+    }
+
+    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    pub(super) fn log(&self) -> &Maillog {
+        &self.shared.log
+    }
+
+    /// Does something with the queue off the network threads.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Queue) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let queue = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&queue)).await;
+        done.map_err(|why| Error::temporary("work on the queue", why))?
+    }
+}
+
+/// An entry in hand: nobody else sends or removes it. Dropped, it is given back.
+#[derive(Debug)]
+pub(super) struct Claim {
+    queue: Queue,
+    pub(super) id: u64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.queue.lanes().give_back(self.id);
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("figures", &self.figures()).finish_non_exhaustive()
+    }
+}
+
+impl Outgoing {
+    /// The entry of this message, which lies in a file of this name and size.
+    pub(super) fn into_entry(
+        self,
+        id: u64,
+        (file, size): (String, u64),
+        now_ms: i64,
+    ) -> QueueEntry {
+        let Envelope { reverse_path, recipients, ret, envid, body, charset } = self.envelope;
+        let recipients = recipients.into_iter().map(|to| QueuedRecipient {
+            address: to.address,
+            notify: to.notify,
+            orcpt: to.orcpt,
+            state: RecipientState::Pending { answer: None },
+        });
+        let short = |subject: String| subject.chars().take(MAX_SUBJECT).collect();
+        QueueEntry {
+            id,
+            file,
+            account: self.account,
+            user: self.user,
+            origin: self.origin,
+            queued_ms: now_ms,
+            reverse_path,
+            ret,
+            envid,
+            body,
+            charset,
+            size,
+            message_id: self.message_id,
+            subject: self.subject.map(short),
+            project: self.project,
+            generation: self.generation,
+            digest: self.digest,
+            held: self.held,
+            recipients: recipients.collect(),
+            attempts: 0,
+            due_ms: now_ms,
+            last_error: None,
+            delay: DelayNotice::None,
+            doubt: Doubt::default(),
+            copy: SentCopy::None,
+        }
+    }
+}

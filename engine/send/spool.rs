@@ -1,0 +1,378 @@
+//! The messages of the queue, a file each in `data/queue`.
+//!
+//! A file is the message in its wire form (CRLF line ends), its envelope as JSON, and 16 bytes: the
+//! length of that JSON and `mmqueue1`. It is written as `NAME.partial`, synced, renamed to
+//! `NAME.eml`, and the folder synced: see the table at the head of [`super`].
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+use crate::fault_point::{Point, reach};
+
+/// What is kept in memory of a message before it is written: most are never written in two pieces.
+const PIECE: usize = 256 << 10;
+
+/// The end of a whole file.
+const MAGIC: &[u8; 8] = b"mmqueue1";
+
+/// The most bytes of an envelope in a file.
+const LONGEST_ENVELOPE: u64 = 4 << 20;
+
+/// The folder of queued messages. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    /// Told apart from the names of earlier engines.
+    prefix: String,
+    next: AtomicU64,
+    /// Renames so far, and those that survive a loss of power; the lock is held during the sync.
+    renamed: AtomicU64,
+    durable: Mutex<u64>,
+}
+
+/// A message that is being written. Dropped, it is gone.
+#[derive(Debug)]
+pub struct SpoolFile {
+    spool: Spool,
+    name: String,
+    /// What is not written yet.
+    waiting: Vec<u8>,
+    file: Option<File>,
+    size: u64,
+    /// Whether it got its final name, so that nothing is to be removed.
+    named: bool,
+}
+
+/// A message that survives a loss of power, and of which nobody was promised anything yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spooled {
+    /// The name of its file, without folder and ending.
+    pub name: String,
+    /// Bytes of the message.
+    pub size: u64,
+}
+
+impl Spool {
+    /// Opens `queue` in the data folder; it is made (mode 0700) where it is missing.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn open(data: &Path) -> Result<Self> {
+        let folder = data.join("queue");
+        let what = || format!("make the folder {}", folder.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).or_later(what)?;
+        File::open(data).and_then(|data| data.sync_all()).or_later(what)?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let shared = Shared {
+            prefix: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
+            folder,
+            next: AtomicU64::new(0),
+            renamed: AtomicU64::new(0),
+            durable: Mutex::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Begins a message with nothing in it. Small ones touch the disk in [`SpoolFile::finish`] only.
+    pub fn begin(&self) -> SpoolFile {
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number:x}", self.shared.prefix);
+        SpoolFile {
+            spool: self.clone(),
+            name,
+            waiting: Vec::new(),
+            file: None,
+            size: 0,
+            named: false,
+        }
+    }
+
+    /// Opens a message for reading: the file stands at its beginning and holds more than the message,
+    /// which is its first `size` bytes.
+    ///
+    /// # Errors
+    /// Permanent where there is no such file; else temporary.
+    pub fn open_message(&self, name: &str) -> Result<File> {
+        let path = self.path(name);
+        File::open(&path).map_err(|why| {
+            let what = format!("open the queued message {}", path.display());
+            match why.kind() {
+                ErrorKind::NotFound => Error::permanent(what, why),
+                _ => Error::temporary(what, why),
+            }
+        })
+    }
+
+    /// Whether a message is there.
+    pub fn is_there(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// Removes a message; one that is not there is none.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        remove(&self.path(name)).or_later(|| format!("remove the queued message {name}"))
+    }
+
+    /// The names of all whole messages but these, for instance those without an entry.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn others(&self, known: &BTreeSet<String>) -> Result<Vec<String>> {
+        let names = self.names()?.into_iter();
+        let mut others: Vec<String> = names
+            .filter_map(|name| name.strip_suffix(".eml").map(str::to_owned))
+            .filter(|name| !known.contains(name))
+            .collect();
+        others.sort();
+        Ok(others)
+    }
+
+    /// Removes what was never finished.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn sweep(&self) -> Result<()> {
+        for name in self.names()? {
+            if name.ends_with(".partial") {
+                let what = || format!("remove the unfinished message {name}");
+                remove(&self.shared.folder.join(&name)).or_later(what)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The envelope at the end of a message's file, and the message's size.
+    ///
+    /// # Errors
+    /// Permanent where the file is not whole; temporary where it cannot be read.
+    pub fn envelope<T: DeserializeOwned>(&self, name: &str) -> Result<(T, u64)> {
+        let what = || format!("read the envelope of the queued message {name}");
+        let damaged = || Error::permanent(what(), "the file is not whole");
+        let mut file = self.open_message(name)?;
+        let length = file.metadata().or_later(what)?.len();
+        let before = length.checked_sub(16).ok_or_else(damaged)?;
+        file.seek(SeekFrom::Start(before)).or_later(what)?;
+        let mut end = [0; 16];
+        file.read_exact(&mut end).or_later(what)?;
+        let (json, magic) = end.split_at(8);
+        let json = u64::from_be_bytes(json.try_into().unwrap_or_default());
+        let size = before.checked_sub(json).filter(|_| json <= LONGEST_ENVELOPE);
+        let size = size.filter(|_| magic == MAGIC).ok_or_else(damaged)?;
+        file.seek(SeekFrom::Start(size)).or_later(what)?;
+        let mut bytes = Vec::new();
+        file.take(json).read_to_end(&mut bytes).or_later(what)?;
+        let envelope = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
+        Ok((envelope, size))
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let what = || format!("list {}", self.shared.folder.display());
+        let entries = fs::read_dir(&self.shared.folder).or_later(what)?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.or_later(what)?.file_name();
+            names.extend(name.into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.shared.folder.join(format!("{name}.eml"))
+    }
+
+    /// Returns when the names of this many renames survive a loss of power. Who waits here while the
+    /// folder is synced for another often finds that the same sync was his.
+    fn sync_names(&self, up_to: u64) -> io::Result<()> {
+        let mut durable = self.shared.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if *durable >= up_to {
+            return Ok(());
+        }
+        let covered = self.shared.renamed.load(Ordering::Acquire);
+        File::open(&self.shared.folder)?.sync_all()?;
+        *durable = covered;
+        Ok(())
+    }
+}
+
+impl SpoolFile {
+    /// Adds bytes of the message, off the network threads where they are written.
+    ///
+    /// # Errors
+    /// Temporary: the disk, e.g. a full one (`452 4.3.1`). The message is lost then.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        self.size += bytes.len() as u64;
+        if self.waiting.len() < PIECE {
+            return Ok(());
+        }
+        let (path, file) = (self.partial(), self.file.take());
+        let waiting = std::mem::take(&mut self.waiting);
+        let written = tokio::task::spawn_blocking(move || append(&path, file, &waiting)).await;
+        self.file = Some(written.map_err(io::Error::other).flatten().map_err(refused)?);
+        Ok(())
+    }
+
+    /// [`SpoolFile::write`] for a caller that may block.
+    ///
+    /// # Errors
+    /// As [`SpoolFile::write`].
+    pub fn write_blocking(&mut self, bytes: &[u8]) -> Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        self.size += bytes.len() as u64;
+        if self.waiting.len() < PIECE { Ok(()) } else { self.flush() }
+    }
+
+    /// Bytes of the message so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The message so far, where nothing of it had to be written yet (up to 256 KiB).
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        self.file.is_none().then_some(&self.waiting)
+    }
+
+    /// A file of the message so far, at its beginning; it may be read while this lives. Blocks.
+    ///
+    /// # Errors
+    /// As [`SpoolFile::write`].
+    pub fn reader(&mut self) -> Result<File> {
+        self.flush()?;
+        File::open(self.partial()).map_err(refused)
+    }
+
+    /// Writes all of it with its envelope, and returns when it survives a loss of power. Blocks.
+    ///
+    /// # Errors
+    /// As [`SpoolFile::write`].
+    pub fn finish(mut self, envelope: &impl Serialize) -> Result<Spooled> {
+        let mut end = serde_json::to_vec(envelope).or_later(|| "write an envelope".into())?;
+        let length = end.len() as u64;
+        end.extend(length.to_be_bytes());
+        end.extend(MAGIC);
+        self.waiting.extend(end);
+        self.flush()?;
+        let (partial, path) = (self.partial(), self.spool.path(&self.name));
+        let Some(file) = self.file.take() else {
+            return Err(refused(io::Error::other("the file was not made")));
+        };
+        reach(Point::SpoolWritten);
+        file.sync_data().map_err(refused)?;
+        reach(Point::SpoolSynced);
+        fs::rename(&partial, &path).map_err(refused)?;
+        self.named = true;
+        reach(Point::SpoolNamed);
+        let renamed = self.spool.shared.renamed.fetch_add(1, Ordering::AcqRel) + 1;
+        self.spool.sync_names(renamed).map_err(refused)?;
+        reach(Point::SpoolDurable);
+        Ok(Spooled { name: self.name.clone(), size: self.size })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let file = append(&self.partial(), self.file.take(), &waiting).map_err(refused)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn partial(&self) -> PathBuf {
+        self.spool.shared.folder.join(format!("{}.partial", self.name))
+    }
+}
+
+impl Drop for SpoolFile {
+    fn drop(&mut self) {
+        if !self.named {
+            // What stays is removed when the engine starts.
+            let _ = fs::remove_file(self.partial());
+        }
+    }
+}
+
+fn append(path: &Path, file: Option<File>, bytes: &[u8]) -> io::Result<File> {
+    let mut file = match file {
+        Some(file) => file,
+        None => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?,
+    };
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(why) if why.kind() != ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
+    }
+}
+
+fn refused(why: io::Error) -> Error {
+    Error::temporary("keep a message in the queue", why)
+        .next("make room on the disk that the data folder lies on")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_is_whole_with_its_envelope_or_not_there() {
+        let data = tempfile::tempdir().unwrap();
+        let spool = Spool::open(data.path()).unwrap();
+        let text = b"line\r\n".repeat(200_000);
+        let mut file = spool.begin();
+        for piece in text.chunks(60_001) {
+            file.write(piece).await.unwrap();
+        }
+        assert!(file.in_memory().is_none());
+        let mut read = Vec::new();
+        file.reader().unwrap().read_to_end(&mut read).unwrap();
+        assert!(read == text);
+        let spooled = file.finish(&("to", 7)).unwrap();
+        assert_eq!(spooled.size, text.len() as u64);
+        let (envelope, size) = spool.envelope::<(String, u8)>(&spooled.name).unwrap();
+        assert_eq!((envelope.0.as_str(), envelope.1, size), ("to", 7, spooled.size));
+        let mut message = Vec::new();
+        let file = spool.open_message(&spooled.name).unwrap();
+        file.take(spooled.size).read_to_end(&mut message).unwrap();
+        assert!(message == text);
+        assert_eq!(spool.others(&BTreeSet::new()).unwrap(), [spooled.name.clone()]);
+        spool.remove(&spooled.name).unwrap();
+        assert!(!spool.is_there(&spooled.name));
+    }
+
+    #[test]
+    fn what_was_not_finished_is_gone() {
+        let data = tempfile::tempdir().unwrap();
+        let spool = Spool::open(data.path()).unwrap();
+        let folder = data.path().join("queue");
+        let mut dropped = spool.begin();
+        dropped.write_blocking(&[b'x'; PIECE]).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        drop(dropped);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::write(folder.join("a-1-0.partial"), "of a crash").unwrap();
+        spool.sweep().unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::write(folder.join("cut.eml"), "cut short").unwrap();
+        assert!(spool.envelope::<String>("cut").unwrap_err().to_string().contains("not whole"));
+    }
+}
