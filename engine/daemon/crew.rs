@@ -15,6 +15,7 @@ use crate::error::{Context, Result};
 use crate::inbound::Line;
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::{Generation, Live};
+use crate::send::Queue;
 use crate::store::Store;
 use crate::workers::Workers;
 
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) log: Maillog,
     pub(super) status: Status,
+    pub(super) queue: Queue,
 }
 
 /// The accounts that are served.

@@ -129,6 +129,7 @@ impl Line {
     ) -> Result<Accepted, Refusal> {
         let record = self.record(&decided, &account)?;
         let Decided { submission, decision, generation, turn, held, .. } = decided;
+        let changes = [record.changes, submission.changes].concat();
         let head = Message::from_headers(submission.head);
         let subject = Some(head.subject()).filter(|subject| !subject.is_empty());
         let outgoing = Outgoing {
@@ -142,7 +143,7 @@ impl Line {
             generation: generation.number,
             digest: generation.digest.clone(),
             held: held.clone(),
-            changes: record.changes,
+            changes,
         };
         let (to, size) = (outgoing.envelope.recipients.len(), submission.file.size());
         let accepted = self.queue.accept(outgoing, submission.file).await.map_err(not_queued);

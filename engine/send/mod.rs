@@ -33,13 +33,16 @@
 //! [`SentCopy::Tried`]: crate::store::SentCopy
 
 pub mod dialogue;
+pub mod drop;
 pub mod password;
 pub mod relay;
+pub mod sendmail;
 pub mod submission;
 
 mod accept;
 mod intake;
 mod memory;
+mod pickup;
 mod queue;
 mod spool;
 mod stamp;
@@ -47,6 +50,7 @@ mod token;
 
 pub use accept::{Accept, Accepted, Refusal, Submission};
 pub use intake::Intake;
+pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
 pub use spool::{Spool, SpoolFile, Spooled};
 pub use stamp::{Stamp, Via};
