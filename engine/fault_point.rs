@@ -60,6 +60,22 @@ pub enum Point {
     SpoolDurable,
     /// Queue: the entry is durable; nobody has heard of it yet.
     Queued,
+    /// Queue: an end of data is noted as under way, and not sent.
+    EndNoted,
+    /// Queue: the server has answered the end of data; nothing of that is written.
+    EndAnswered,
+    /// Queue: what became of an attempt, with the reports it needs, is about to be written.
+    AttemptUnwritten,
+    /// Queue: it is written.
+    AttemptWritten,
+    /// Queue: a copy for the mailbox for sent mail is noted as tried, and not put there.
+    CopyNoted,
+    /// Queue: the copy is there; the entry does not know.
+    CopyPut,
+    /// Queue: an entry is removed; its file is there.
+    Dequeued,
+    /// Queue: what was found at the start is put right.
+    QueueRecovered,
     /// IMAP: a command is about to be sent.
     Unsent(Change),
     /// IMAP: a command was sent up to its literal.

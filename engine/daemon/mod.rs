@@ -154,7 +154,7 @@ impl Engine {
         });
         let live = Live::new(Arc::new(candidate.generation));
         let workers = Workers::start()?;
-        let queue = Queue::new(store.clone(), Spool::open(&data)?, clock.clone());
+        let queue = Queue::new(store.clone(), Spool::open(&data)?, (clock.clone(), log.clone()));
         let shared = Shared { live, store, workers, clock, log, status, queue };
         Ok(Self { shared, on_disk, standing })
     }

@@ -108,24 +108,77 @@ pub enum Event {
         /// The mailbox.
         mailbox: MailboxName,
     },
-    /// A user's message was taken, and is promised to be sent.
-    Submitted {
-        /// Its entry: `mailmill queue show ID`.
-        queue_id: u64,
-        /// The account that sends it.
+    /// A message is promised to be sent.
+    Queued {
+        /// The entry: `mailmill queue show ID`.
+        id: u64,
+        /// The account whose server relays it.
         account: Arc<str>,
         /// Who handed it over.
-        user: String,
-        /// How many recipients it has.
-        to: usize,
-        /// Its size in bytes.
+        user: Option<String>,
+        /// Its Message-ID.
+        message_id: Option<String>,
+        /// Its reverse-path; `None` is `<>`.
+        from: Option<String>,
+        /// How many get it.
+        recipients: usize,
+        /// Its bytes.
         size: u64,
-        /// Its subject.
-        subject: String,
-        /// The record of what rules decided: `mailmill explain ID`.
-        id: Option<u64>,
         /// Why it waits for a person.
         held: Option<String>,
+    },
+    /// A server took a message for one recipient.
+    Sent {
+        /// The entry.
+        id: u64,
+        /// The account.
+        account: Arc<str>,
+        /// The recipient.
+        to: String,
+        /// The server's answer.
+        answer: String,
+    },
+    /// A message waits for its next attempt, or for a person.
+    Deferred {
+        /// The entry.
+        id: u64,
+        /// The account.
+        account: Arc<str>,
+        /// How many recipients wait.
+        recipients: usize,
+        /// Why.
+        error: String,
+        /// When it is tried again, RFC 3339; `None` waits for a person.
+        again_at: Option<String>,
+    },
+    /// A message will not be sent to one recipient.
+    Failed {
+        /// The entry.
+        id: u64,
+        /// The account.
+        account: Arc<str>,
+        /// The recipient.
+        to: String,
+        /// Why.
+        answer: String,
+    },
+    /// A sender is told of a message: the report is in the queue.
+    Reported {
+        /// The entry that it is about.
+        id: u64,
+        /// The account.
+        account: Arc<str>,
+        /// The report's own entry.
+        report: u64,
+        /// The report's subject.
+        subject: String,
+    },
+    /// All is done with a message in the queue, and it is removed.
+    Dequeued {
+        /// The entry.
+        id: u64,
+        /// The account.
+        account: Arc<str>,
     },
     /// Mail is taken in here.
     Listening {
@@ -312,14 +365,6 @@ fn text(event: &Event) -> String {
             format!("{} #{id} \"{}\": held: {reason}; {then}", place(key), shorten(subject))
         }
         Event::Step { id, step, text } => format!("#{id} {step}: {text}"),
-        Event::Submitted { queue_id, account, user, to, subject, held, .. } => {
-            let held = held.as_ref().map(|why| format!(", held: {why}")).unwrap_or_default();
-            let to = count(*to, "recipient");
-            format!(
-                "{account}: {user}'s \"{}\" to {to} queued as {queue_id}{held}",
-                shorten(subject)
-            )
-        }
         Event::Listening { address } => format!("takes mail in on {address}"),
         Event::Renumbered { account, mailbox } => {
             format!("{account} {mailbox}: new UIDVALIDITY, messages are recognised anew")
@@ -327,6 +372,37 @@ fn text(event: &Event) -> String {
         Event::Warning { text } => format!("warning: {text}"),
         Event::Restarted { account } => format!("{account}: its configuration changed"),
         Event::Left { account } => format!("{account}: no longer served"),
+        other => of_queue(other),
+    }
+}
+
+/// What is told of the queue, else of rules.
+fn of_queue(event: &Event) -> String {
+    match event {
+        Event::Queued { id, account, from, recipients, size, held, .. } => {
+            let from = from.as_deref().unwrap_or("<>");
+            let recipients = count(*recipients, "recipient");
+            let held = held.as_ref().map_or(String::new(), |why| format!("; held: {why}"));
+            format!("{account} queue {id}: queued from {from} for {recipients}, {size} bytes{held}")
+        }
+        Event::Sent { id, account, to, answer } => {
+            format!("{account} queue {id}: sent to {to}: {answer}")
+        }
+        Event::Deferred { id, account, recipients, error, again_at } => {
+            let then = match again_at {
+                Some(at) => format!("tried again at {at}"),
+                None => format!("waits for a person: mailmill queue show {id}"),
+            };
+            let recipients = count(*recipients, "recipient");
+            format!("{account} queue {id}: not sent yet to {recipients}: {error}; {then}")
+        }
+        Event::Failed { id, account, to, answer } => {
+            format!("{account} queue {id}: failed for {to}: {answer}")
+        }
+        Event::Reported { id, account, report, subject } => {
+            format!("{account} queue {id}: its sender is told (queue {report}): {subject}")
+        }
+        Event::Dequeued { id, account } => format!("{account} queue {id}: done"),
         rules => of_rules(rules),
     }
 }

@@ -40,18 +40,29 @@ pub mod sendmail;
 pub mod submission;
 
 mod accept;
+mod conclude;
 mod intake;
+mod lanes;
 mod memory;
 mod pickup;
 mod queue;
+mod recovery;
+mod report;
+mod retry;
+mod runner;
+mod sent;
 mod spool;
 mod stamp;
+mod timekeeper;
 mod token;
+mod worker;
 
 pub use accept::{Accept, Accepted, Refusal, Submission};
 pub use intake::Intake;
+pub use lanes::{Figures, LaneFigures};
 pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
+pub use runner::Runner;
 pub use spool::{Spool, SpoolFile, Spooled};
 pub use stamp::{Stamp, Via};
 

@@ -1,17 +1,17 @@
 //! The queue: takes messages, and says what is in it. Cheap to clone; the runner relays what is in it.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify as Bell;
 
+use super::lanes::{Figures, Lanes};
 use super::memory;
 use super::spool::{Spool, SpoolFile};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::mail::Envelope;
+use crate::maillog::{Event, Maillog};
 use crate::store::{
     Change, DelayNotice, Doubt, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
     SentCopy, Store,
@@ -21,20 +21,17 @@ use crate::store::{
 const MAX_SUBJECT: usize = 200;
 
 /// Everything that was promised to be sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Queue {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     store: Store,
     spool: Spool,
     clock: Clock,
-    /// Entries that are being relayed: what a person says of them has to wait.
-    busy: Mutex<BTreeSet<u64>>,
-    /// Rings when there may be something to send.
-    bell: Bell,
+    log: Maillog,
+    lanes: Mutex<Lanes>,
 }
 
 /// A message that is to be sent, beside its bytes.
@@ -67,10 +64,10 @@ pub struct Outgoing {
 }
 
 impl Queue {
-    /// The queue of a data folder's store and spool.
-    pub fn new(store: Store, spool: Spool, clock: Clock) -> Self {
-        let (busy, bell) = (Mutex::default(), Bell::new());
-        Self { shared: Arc::new(Shared { store, spool, clock, busy, bell }) }
+    /// The queue of a data folder's store and spool; nothing of it is sent before [`Queue::recover`].
+    pub fn new(store: Store, spool: Spool, (clock, log): (Clock, Maillog)) -> Self {
+        let lanes = Mutex::default();
+        Self { shared: Arc::new(Shared { store, spool, clock, log, lanes }) }
     }
 
     /// Where messages are written before they are queued.
@@ -99,24 +96,54 @@ impl Queue {
         if outgoing.envelope.recipients.is_empty() {
             return Err(Error::permanent("queue a message", "it has no recipient"));
         }
-        let Shared { store, spool, clock, .. } = &*self.shared;
-        let spooled = file.finish(&outgoing)?;
+        let Shared { store, spool, .. } = &*self.shared;
         let mut changes = std::mem::take(&mut outgoing.changes);
-        let id = store.next_queue_id()?;
-        let name = spooled.name.clone();
         changes.extend(memory::of(&outgoing));
-        let entry = outgoing.into_entry(id, (spooled.name, spooled.size), clock.now_ms());
-        changes.push(Change::Queue(Arc::new(entry)));
+        let entry = Arc::new(self.prepare(outgoing, file)?);
+        changes.push(Change::Queue(entry.clone()));
         if let Err(error) = store.commit(&changes) {
             // After a failed sync the entry may be there after a restart: its file stays with it.
             if !store.is_broken() {
-                spool.remove(&name)?;
+                spool.remove(&entry.file)?;
             }
             return Err(error);
         }
         reach(Point::Queued);
-        self.shared.bell.notify_one();
-        Ok(id)
+        self.took(&entry);
+        Ok(entry.id)
+    }
+
+    /// Makes a message durable and gives its entry, which is not written yet.
+    pub(super) fn prepare(&self, outgoing: Outgoing, file: SpoolFile) -> Result<QueueEntry> {
+        let Shared { store, clock, .. } = &*self.shared;
+        let spooled = file.finish(&outgoing)?;
+        let id = store.next_queue_id()?;
+        Ok(outgoing.into_entry(id, (spooled.name, spooled.size), clock.now_ms()))
+    }
+
+    /// Takes note of a new entry that is on disk.
+    pub(super) fn took(&self, entry: &QueueEntry) {
+        self.lanes().note(entry);
+        self.shared.log.say(&Event::Queued {
+            id: entry.id,
+            account: entry.account.as_str().into(),
+            user: entry.user.clone(),
+            message_id: entry.message_id.clone(),
+            from: entry.reverse_path.as_ref().map(ToString::to_string),
+            recipients: entry.recipients.len(),
+            size: entry.size,
+            held: entry.held.clone(),
+        });
+    }
+
+    /// The queue in numbers.
+    pub fn figures(&self) -> Figures {
+        self.lanes().figures()
+    }
+
+    /// Looks at the clock anew: something may be due.
+    pub fn wake(&self) {
+        self.lanes().ring();
     }
 
     /// All entries, by id.
@@ -190,16 +217,37 @@ impl Queue {
     /// An id that is not in the queue, one that is being relayed this moment, and a store that cannot
     /// be written.
     pub fn drop(&self, ids: &[u64]) -> Result<Vec<u64>> {
-        let busy = self.busy();
-        let wanted = self.named(ids, |entry| {
-            busy.contains(&entry.id).then_some("it is being relayed this moment: try again")
-        })?;
+        let wanted = self.named(ids, |_| None)?;
+        let _claimed = self.claim_all(&wanted)?;
         let removed = self.shared.store.change_queued(&wanted, |_| Queued::Removed)?;
-        drop(busy);
         for entry in &removed {
+            self.lanes().forget(entry.id);
             self.shared.spool.remove(&entry.file)?;
         }
         Ok(removed.iter().map(|entry| entry.id).collect())
+    }
+
+    /// Takes these into hand, or none of them.
+    fn claim_all(&self, ids: &[u64]) -> Result<Vec<Claim>> {
+        let mut claims = Vec::new();
+        for id in ids {
+            let claim = self.claim(*id).ok_or_else(|| {
+                let what = format!("drop queued message {id}");
+                Error::temporary(what, "it is being relayed this moment").next("try again")
+            })?;
+            claims.push(claim);
+        }
+        Ok(claims)
+    }
+
+    /// Takes an entry into hand, unless it is in another's.
+    pub(super) fn claim(&self, id: u64) -> Option<Claim> {
+        self.lanes().claim(id).then(|| self.hand(id))
+    }
+
+    /// What stands for an entry that is in hand.
+    pub(super) fn hand(&self, id: u64) -> Claim {
+        Claim { queue: self.clone(), id }
     }
 
     /// The ids that a person named: all of them must be there, else nothing at all is changed.
@@ -225,18 +273,65 @@ impl Queue {
         change: impl FnMut(&mut QueueEntry) -> Queued,
     ) -> Result<Vec<u64>> {
         let changed = self.shared.store.change_queued(ids, change)?;
-        self.shared.bell.notify_one();
+        let mut lanes = self.lanes();
+        changed.iter().for_each(|entry| lanes.note(entry));
         Ok(changed.iter().map(|entry| entry.id).collect())
     }
 
-    fn busy(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    pub(super) fn log(&self) -> &Maillog {
+        &self.shared.log
+    }
+
+    /// Does something with the queue off the network threads.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Queue) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let queue = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&queue)).await;
+        done.map_err(|why| Error::temporary("work on the queue", why))?
+    }
+}
+
+/// An entry in hand: nobody else sends or removes it. Dropped, it is given back.
+#[derive(Debug)]
+pub(super) struct Claim {
+    queue: Queue,
+    pub(super) id: u64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.queue.lanes().give_back(self.id);
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("figures", &self.figures()).finish_non_exhaustive()
     }
 }
 
 impl Outgoing {
     /// The entry of this message, which lies in a file of this name and size.
-    fn into_entry(self, id: u64, (file, size): (String, u64), now_ms: i64) -> QueueEntry {
+    pub(super) fn into_entry(
+        self,
+        id: u64,
+        (file, size): (String, u64),
+        now_ms: i64,
+    ) -> QueueEntry {
         let Envelope { reverse_path, recipients, ret, envid, body, charset } = self.envelope;
         let recipients = recipients.into_iter().map(|to| QueuedRecipient {
             address: to.address,

@@ -157,7 +157,7 @@ async fn hello(wire: &mut Wire<impl Stream>) -> Result<Abilities, Failure> {
 }
 
 /// How this machine calls itself (RFC 5321 section 4.1.1.1).
-fn own_name() -> String {
+pub(in crate::send) fn own_name() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     let fit = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);

@@ -80,6 +80,11 @@ impl Failure {
         Self { kind, next, ..failure }
     }
 
+    /// Something went wrong on this side: the store, the disk.
+    pub(in crate::send) fn of_here(error: &crate::error::Error) -> Self {
+        Self::lost(error.to_string())
+    }
+
     /// Adds what a person can do.
     #[must_use]
     pub(super) fn next(self, advice: &str) -> Self {

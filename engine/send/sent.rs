@@ -1,0 +1,106 @@
+//! The copy of a message in its account's mailbox for sent mail. A copy that was tried before is
+//! looked up before it is put there again.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::queue::Queue;
+use crate::config::Account;
+use crate::error::{Error, Result};
+use crate::fault_point::{Point, reach};
+use crate::mail::{Flag, MailboxName};
+use crate::mailbox::{self, Content, Likeness, Mailboxes};
+use crate::store::{Change, QueueEntry, Queued, SentCopy};
+
+/// The mailboxes of an account, opened when they are needed.
+#[derive(Default)]
+pub(super) struct Cabinet {
+    open: Option<Box<dyn Mailboxes>>,
+}
+
+impl Cabinet {
+    /// Puts a copy of a message into a mailbox, unless it is there.
+    ///
+    /// # Errors
+    /// The mailbox cannot be reached or refuses it.
+    pub(super) async fn put(
+        &mut self,
+        (queue, entry): (&Queue, &QueueEntry),
+        (account, folder): (&Account, &Path),
+        mailbox: &MailboxName,
+    ) -> Result<()> {
+        let there = match &mut self.open {
+            Some(there) if there.is_usable() => there,
+            closed => closed.insert(mailbox::open(account, folder).await?),
+        };
+        let put = put((queue, entry), account, there.as_mut(), mailbox).await;
+        if put.is_err() {
+            self.open = None;
+        }
+        put
+    }
+
+    /// Ends the connection, where there is one.
+    pub(super) async fn close(&mut self) {
+        if let Some(mut open) = self.open.take() {
+            // How it ends says nothing about what was put there.
+            let _ = open.close().await;
+        }
+    }
+}
+
+async fn put(
+    (queue, entry): (&Queue, &QueueEntry),
+    account: &Account,
+    there: &mut dyn Mailboxes,
+    mailbox: &MailboxName,
+) -> Result<()> {
+    if !there.exists(mailbox).await? {
+        there.create(mailbox).await?;
+    }
+    let content = Content::in_file(message(queue, entry)?, entry.size);
+    if entry.copy == SentCopy::Tried {
+        let like = Likeness {
+            message_id: entry.message_id.clone(),
+            size: entry.size,
+            received_ms: entry.message_id.is_none().then_some(entry.queued_ms),
+        };
+        if !there.find(mailbox, &like).await?.is_empty() {
+            return Ok(());
+        }
+    }
+    let id = entry.id;
+    queue.aside(move |queue| note_tried(queue, id)).await?;
+    reach(Point::CopyNoted);
+    // Who watches the mailbox looks there only when the note is durable, and knows it as ours.
+    let watched = account.watches(mailbox);
+    let store = queue.store();
+    let turn = match watched {
+        true => Some(store.turn(&account.name, mailbox).await),
+        false => None,
+    };
+    let flags = [Flag::seen()];
+    let landed = there.append_content(mailbox, &content, &flags, Some(entry.queued_ms)).await?;
+    reach(Point::CopyPut);
+    if let (true, Some((uidvalidity, uid))) = (watched, landed) {
+        let (account, mailbox) = (account.name.as_str().into(), mailbox.clone());
+        store.write(vec![Change::Arrived { account, mailbox, uidvalidity, uid }]).await?;
+    }
+    drop(turn);
+    Ok(())
+}
+
+fn message(queue: &Queue, entry: &QueueEntry) -> Result<File> {
+    queue.spool().open_message(&entry.file)
+}
+
+fn note_tried(queue: &Queue, id: u64) -> Result<()> {
+    let noted = queue.store().change_queued(&[id], |entry| {
+        entry.copy = SentCopy::Tried;
+        Queued::Changed
+    })?;
+    match noted.is_empty() {
+        true => Err(Error::permanent("copy a sent message", "it is not in the queue any more")),
+        false => Ok(()),
+    }
+}

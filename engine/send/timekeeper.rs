@@ -1,0 +1,76 @@
+//! Looks at the time: who has to be told that a message takes longer, and which messages are given up.
+//! That holds for messages of all accounts, whether their servers are asked or not.
+
+use std::sync::Arc;
+
+use super::conclude::{Changed, Sender, conclude};
+use super::queue::Queue;
+use super::retry::{self, millis};
+use crate::config::{Config, QueueTimes};
+use crate::error::Result;
+use crate::store::{DelayNotice, RecipientState};
+
+/// Gives up what is too old, and tells who waits. Blocks.
+///
+/// # Errors
+/// The store or the disk fails.
+pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<()> {
+    let times = &config.queue;
+    let now_ms = queue.clock().now_ms();
+    for (id, account, task) in due(queue, times, now_ms) {
+        let Some(claim) = queue.claim(id) else { continue };
+        let sender = sender(config, &account);
+        conclude(queue, claim.id, &sender, |entry| match task {
+            Task::GiveUp => {
+                let failed = retry::expire(entry, times, now_ms);
+                Changed { failed, ..Changed::default() }
+            }
+            Task::TellDelay => {
+                entry.delay = DelayNotice::Settled;
+                let until_ms = entry.queued_ms.saturating_add(millis(times.expire));
+                let pending = entry.recipients.iter().enumerate();
+                let pending = pending
+                    .filter(|(_, to)| matches!(to.state, RecipientState::Pending { .. }))
+                    .map(|(at, _)| at);
+                let delayed = Some((pending.collect(), until_ms));
+                Changed { delayed, ..Changed::default() }
+            }
+        })?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    GiveUp,
+    TellDelay,
+}
+
+fn due(queue: &Queue, times: &QueueTimes, now_ms: i64) -> Vec<(u64, String, Task)> {
+    let (expire, notice) = (millis(times.expire), millis(times.delay_notice));
+    let lanes = queue.lanes();
+    let mut due: Vec<_> = lanes
+        .known()
+        .filter(|(_, known)| !known.held)
+        .filter_map(|(id, known)| {
+            let age = now_ms.saturating_sub(known.queued_ms);
+            let task = if age >= expire {
+                Task::GiveUp
+            } else if age >= notice && known.delay == DelayNotice::None {
+                Task::TellDelay
+            } else {
+                return None;
+            };
+            Some((id, known.account.clone(), task))
+        })
+        .collect();
+    due.sort_by_key(|(id, ..)| *id);
+    due
+}
+
+/// How reports about an account's mail are signed. What was sent and is only to be copied is given up
+/// without a copy.
+fn sender(config: &Config, account: &str) -> Sender {
+    let host = config.accounts.get(account).map_or_else(Sender::own_host, Sender::host_of);
+    Sender { host, copies: super::conclude::Copies::Unwanted }
+}
