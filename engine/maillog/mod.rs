@@ -384,14 +384,6 @@ fn text(event: &Event) -> String {
             format!("{} #{id} \"{}\": held: {reason}; {then}", place(key), shorten(subject))
         }
         Event::Step { id, step, text } => format!("#{id} {step}: {text}"),
-        Event::Submitted { queue_id, account, user, to, subject, held, .. } => {
-            let held = held.as_ref().map(|why| format!(", held: {why}")).unwrap_or_default();
-            let to = count(*to, "recipient");
-            format!(
-                "{account}: {user}'s \"{}\" to {to} queued as {queue_id}{held}",
-                shorten(subject)
-            )
-        }
         Event::Listening { address } => format!("takes mail in on {address}"),
         Event::Renumbered { account, mailbox } => {
             format!("{account} {mailbox}: new UIDVALIDITY, messages are recognised anew")

@@ -7,6 +7,7 @@ use super::SpoolFile;
 use super::dialogue::Reply;
 use crate::error::Error;
 use crate::mail::Envelope;
+use crate::store::Change;
 
 /// A message that one of our users handed over. Nobody was promised anything yet.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Submission {
     pub head: Vec<u8>,
     /// All of it, CRLF line ends throughout.
     pub file: SpoolFile,
+    /// What else is written in the same commit, if it is accepted.
+    pub changes: Vec<Change>,
 }
 
 /// A message that was taken: it survives a loss of power, and is promised to be sent.

@@ -33,8 +33,10 @@
 //! [`SentCopy::Tried`]: crate::store::SentCopy
 
 pub mod dialogue;
+pub mod drop;
 pub mod password;
 pub mod relay;
+pub mod sendmail;
 pub mod submission;
 
 mod accept;
@@ -42,6 +44,7 @@ mod conclude;
 mod intake;
 mod lanes;
 mod memory;
+mod pickup;
 mod queue;
 mod recovery;
 mod report;
@@ -57,6 +60,7 @@ mod worker;
 pub use accept::{Accept, Accepted, Refusal, Submission};
 pub use intake::Intake;
 pub use lanes::{Figures, LaneFigures};
+pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
 pub use runner::Runner;
 pub use spool::{Spool, SpoolFile, Spooled};

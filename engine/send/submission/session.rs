@@ -263,7 +263,7 @@ impl Session {
         envelope: Envelope,
     ) -> Result<Reply, Refusal> {
         let (head, file) = intake.finish().await?;
-        let submission = Submission { user, envelope, head, file };
+        let submission = Submission { user, envelope, head, file, changes: Vec::new() };
         let accepted = self.shared.accept.accept(submission).await?;
         let text = match accepted.held {
             None => format!("queued as {}", accepted.id),
