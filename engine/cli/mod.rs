@@ -22,6 +22,7 @@ pub mod inspect;
 pub mod links;
 pub mod reload;
 pub mod run;
+pub mod sign;
 pub mod status;
 pub mod store;
 pub mod test;
@@ -101,6 +102,7 @@ enum Command {
     Inspect(inspect::Args),
     Try(trial::Args),
     Test(test::Args),
+    Sign(sign::Args),
     Explain(explain::Args),
     Status(status::Args),
     Links(links::Args),
@@ -155,6 +157,7 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Inspect(args) => inspect::run(args, output),
         Command::Try(args) => trial::run(args, output),
         Command::Test(args) => test::run(args, output),
+        Command::Sign(args) => sign::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),

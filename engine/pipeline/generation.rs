@@ -10,6 +10,7 @@ use super::limits::Limits;
 use super::load::{Loader, folder_step};
 use super::run::{Input, Memory, Run};
 use super::table::Tables;
+use super::template::Templates;
 use super::trial::{Given, Rules};
 use super::{Outcome, Pipeline, Placed};
 use crate::config::{self, Config};
@@ -29,6 +30,7 @@ pub struct Generation {
     ended: AtomicBool,
     pipelines: BTreeMap<String, Pipeline>,
     tables: Arc<Tables>,
+    templates: Arc<Templates>,
     limits: Arc<Limits>,
 }
 
@@ -62,9 +64,10 @@ impl Generation {
         let limits = Arc::new(Limits::default());
         let mut loader = Loader::new(config, files, limits.clone());
         loader.tables();
+        loader.templates();
         let pipelines = loader.pipelines();
         loader.rest();
-        let (tables, digest) = loader.finish()?;
+        let (tables, templates, digest) = loader.finish()?;
         Ok(Self {
             number: 0,
             digest,
@@ -74,6 +77,7 @@ impl Generation {
             ended: AtomicBool::new(false),
             pipelines,
             tables: Arc::new(tables),
+            templates: Arc::new(templates),
             limits,
         })
     }
@@ -89,6 +93,7 @@ impl Generation {
             ended: AtomicBool::new(true),
             pipelines: BTreeMap::new(),
             tables: Arc::default(),
+            templates: Arc::default(),
             limits: Arc::default(),
         }
     }
@@ -96,6 +101,16 @@ impl Generation {
     /// The configuration it was made of.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Its tables.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Its templates.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// What its files are told by.
@@ -183,6 +198,9 @@ impl Generation {
             Arc::make_mut(&mut tables).extend(own);
         }
         let run = Run::new(input, tables, memory, self.limits.clone());
+        let run = run.with_templates(
+            self.templates.names().chain(given.templates.iter().map(String::as_str)),
+        );
         let run = run.after(given.links.clone(), given.tags.clone());
         let alone;
         let pipeline = match rules {
@@ -219,7 +237,8 @@ impl Generation {
     }
 
     fn run(&self, input: Arc<Input>, memory: Arc<dyn Memory>) -> Run {
-        Run::new(input, self.tables.clone(), memory, self.limits.clone())
+        let run = Run::new(input, self.tables.clone(), memory, self.limits.clone());
+        run.with_templates(self.templates.names())
     }
 }
 

@@ -39,7 +39,7 @@ fn look(parts: &[Part], at: usize, bodies: &mut Bodies) {
     match kind {
         "multipart/alternative" => children.for_each(|child| look(parts, child, bodies)),
         "multipart/related" => {
-            children.next().into_iter().for_each(|child| look(parts, child, bodies))
+            children.next().into_iter().for_each(|child| look(parts, child, bodies));
         }
         _ => {
             let (plain, html) = (bodies.plain, bodies.html);

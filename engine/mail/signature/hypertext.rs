@@ -108,6 +108,10 @@ impl Layout {
         walk.end_of_block(html.len());
         walk.finish()
     }
+
+    fn up_to(end: usize) -> Self {
+        Self { place: end, own: std::iter::once(0..end).collect() }
+    }
 }
 
 /// Where quoted mail begins, and how.
@@ -267,13 +271,13 @@ impl<'a> Walk<'a> {
     fn finish(self) -> Layout {
         let end = self.end_of_body.or(self.end_of_document).unwrap_or(self.html.len());
         let Some(quote) = self.quote else {
-            return Layout { place: end, own: vec![0..end] };
+            return Layout::up_to(end);
         };
         let between = charset::decode(self.label, &self.between);
         let is_attribution =
             self.between.len() <= MOST_ATTRIBUTION && !marker::has_headers(&between);
         if !(quote.is_cited && is_attribution && self.goes_on_below) {
-            return Layout { place: quote.start, own: vec![0..quote.start] };
+            return Layout::up_to(quote.start);
         }
         let mut own = Vec::with_capacity(self.cited.len() + 1);
         let mut at = 0;

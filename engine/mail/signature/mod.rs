@@ -141,6 +141,7 @@ fn signed(
             content: &part.content,
             head: if index == 0 { message.head_block() } else { &bytes[part.head.clone()] },
             raw: &bytes[part.body.clone()],
+            is_message: index == 0,
             eol: draft.eol,
         };
         match leaf.sign(signature, found.html == Some(index)) {
@@ -175,6 +176,11 @@ impl Draft<'_> {
         let (range, new) = change.body;
         let start = part.body.start;
         self.splices.push((start + range.start..start + range.end, new));
+        // Of an empty part the line end above the next delimiter ends its header.
+        let after = &self.body[part.body.end..];
+        if !after.is_empty() && !after.starts_with(b"\n") && !after.starts_with(b"\r\n") {
+            self.splices.push((part.body.end..part.body.end, self.eol.into()));
+        }
     }
 
     fn finish(mut self) -> Vec<u8> {

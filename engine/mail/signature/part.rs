@@ -14,7 +14,7 @@ use super::super::field::{self, Fields};
 use super::super::transfer::{self, Transfer};
 use super::lines::line_end;
 use super::plain::{Flow, Put};
-use super::{Signature, Why, hypertext, plain};
+use super::{Signature, Why, ends_with_empty_line, hypertext, plain};
 
 /// Bytes of a line that every server takes (RFC 5322 section 2.1.1).
 const MOST_LINE: usize = 998;
@@ -27,6 +27,8 @@ pub(super) struct Leaf<'a> {
     pub(super) content: &'a Content,
     pub(super) head: &'a [u8],
     pub(super) raw: &'a [u8],
+    /// It is the message itself.
+    pub(super) is_message: bool,
     /// The line end of the message's header.
     pub(super) eol: &'static str,
 }
@@ -56,7 +58,8 @@ struct Decoded<'a> {
 
 impl Leaf<'_> {
     pub(super) fn sign(&self, signature: &Signature, is_html: bool) -> Outcome {
-        if self.content.is_broken() || !ENCODINGS.contains(&self.encoding()) {
+        let is_cut_off = !self.is_message && !ends_with_empty_line(self.head);
+        if is_cut_off || self.content.is_broken() || !ENCODINGS.contains(&self.encoding()) {
             return Outcome::Refused(Why::Broken);
         }
         let mut decoded = self.decoded();
@@ -176,14 +179,10 @@ impl<'a> Decoded<'a> {
     /// The same text in UTF-8. Where it is ASCII, no byte changes.
     fn in_utf8(self) -> Self {
         let Self { bytes, label, .. } = self;
-        let is_ascii = bytes.is_ascii() && charset::is_ascii_compatible(&label);
-        let bytes = match is_ascii {
-            true => bytes,
-            false => {
-                let text = charset::decode(&label, &bytes).into_owned();
-                Cow::Owned(text.trim_start_matches('\u{feff}').as_bytes().to_vec())
-            }
-        };
+        let text = charset::decode(&label, &bytes);
+        let text = text.trim_start_matches('\u{feff}').as_bytes();
+        // Not every charset of ASCII bytes is ASCII: ISO-2022-JP.
+        let bytes = if text == &*bytes { bytes } else { Cow::Owned(text.to_vec()) };
         Decoded { bytes, label: "utf-8".into(), is_new: true }
     }
 }
@@ -238,10 +237,8 @@ fn parameters(value: &str) -> Vec<String> {
 /// The message's own header with MIME-Version, where content fields are new in it (RFC 2045 section
 /// 4).
 fn with_version(head: Vec<u8>, leaf: &Leaf<'_>) -> Vec<u8> {
-    // Only a message has a From field; a part has content fields alone.
     let fields = Fields::scan(leaf.head);
-    let is_message = fields.named(leaf.head, "From").next().is_some();
-    match is_message && fields.named(leaf.head, "MIME-Version").next().is_none() {
+    match leaf.is_message && fields.named(leaf.head, "MIME-Version").next().is_none() {
         true => with_set(&head, "MIME-Version", "1.0"),
         false => head,
     }

@@ -41,7 +41,13 @@ pub(super) fn put(
     }
     let content = content(signature, flow);
     if let Some(range) = text.placeholder(&newest) {
-        return Some(Put { range, new: content.join(eol) });
+        // On lines of its own, so that it is known again.
+        let apart = |is_apart: bool| if is_apart { "" } else { eol };
+        let (before, after) = (&text.bytes[..range.start], &text.bytes[range.end..]);
+        let above = apart(before.is_empty() || before.ends_with(b"\n"));
+        let below =
+            apart(after.is_empty() || after.starts_with(b"\n") || after.starts_with(b"\r\n"));
+        return Some(Put { range, new: format!("{above}{}{below}", content.join(eol)) });
     }
     let last = (0..newest.end).rev().find(|line| !text.is_blank(*line));
     let is_last = newest.end == text.len();
