@@ -25,6 +25,7 @@ pub mod queue;
 pub mod reload;
 pub mod run;
 pub mod sendmail;
+pub mod sign;
 pub mod status;
 pub mod store;
 pub mod test;
@@ -108,6 +109,7 @@ enum Command {
     Inspect(inspect::Args),
     Try(trial::Args),
     Test(test::Args),
+    Sign(sign::Args),
     Explain(explain::Args),
     Status(status::Args),
     Links(links::Args),
@@ -169,6 +171,7 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Inspect(args) => inspect::run(args, output),
         Command::Try(args) => trial::run(args, output),
         Command::Test(args) => test::run(args, output),
+        Command::Sign(args) => sign::run(args, output),
         Command::Explain(args) => explain::run(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),

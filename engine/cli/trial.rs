@@ -13,13 +13,15 @@ use serde::Serialize;
 use super::intent::intent;
 use super::{ConfigArg, Exit, Output, ask_for, open_store};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::control::{self, Request};
 use crate::error::{Context, Error, Result};
+use crate::mail::signature::Signing;
 use crate::mail::{MailboxName, Message, inert};
-use crate::perform::edit;
 use crate::pipeline::trial::{self, Given, Rules};
-use crate::pipeline::{Action, Decision, Direction, Generation, Memory, StepOutcome, Verdict};
+use crate::pipeline::{
+    Action, Decision, Direction, Edited, Generation, Memory, StepOutcome, Verdict, edit,
+};
 use crate::store::{Store, StoreMemory};
 
 /// Show what a pipeline or a single step would decide about message files
@@ -37,6 +39,12 @@ pub struct Args {
     /// The account it would arrive in; default: the first that uses the pipeline
     #[arg(long)]
     account: Option<String>,
+    /// Which way the message goes
+    #[arg(long, value_enum, default_value_t = Way::Inbound)]
+    direction: Way,
+    /// Who sends it: a message that leaves
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// The mailbox it would arrive in
     #[arg(long, default_value = "INBOX")]
     mailbox: String,
@@ -51,6 +59,15 @@ pub struct Args {
     files: Vec<PathBuf>,
 }
 
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Way {
+    /// It arrives
+    Inbound,
+    /// One of our users sends it
+    Outbound,
+}
+
 /// The JSON contract of `try`. `generation` is 0 for rules that are not in force.
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -59,6 +76,8 @@ struct Answer<'a> {
     #[serde(flatten)]
     decision: &'a Decision,
     message: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<&'a Signing>,
 }
 
 /// Runs the command: exit 1 where a step failed, a file could not be read, or what a step remembers
@@ -92,13 +111,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
     let mut exit = Exit::Right;
     for file in &args.files {
         match trial.file(file) {
-            Ok((decision, message)) => {
+            Ok((decision, written)) => {
                 let failed =
                     |outcome| matches!(outcome, StepOutcome::Failed | StepOutcome::Skipped);
                 if decision.steps.iter().any(|step| failed(step.outcome)) {
                     exit = Exit::Findings;
                 }
-                show(args, file, &decision, message, output);
+                show(args, file, (&decision, &written), output);
             }
             Err(error) => {
                 output.failed(&error);
@@ -114,6 +133,14 @@ struct Trial<'a> {
     trial: trial::Trial,
     generation: Generation,
     memory: Arc<Remembered>,
+    account: Option<Account>,
+}
+
+/// What was written of a message, where that was asked for or a signature has to be tried.
+#[derive(Default)]
+struct Written {
+    path: Option<PathBuf>,
+    signing: Option<Signing>,
 }
 
 impl<'a> Trial<'a> {
@@ -135,6 +162,9 @@ impl<'a> Trial<'a> {
             let known = generation.steps().join(", ");
             return Err(wrong(format!("there is no step \"{name}\"; pipelines use: {known}")));
         }
+        if args.user.is_some() && args.direction == Way::Inbound {
+            return Err(wrong("--user goes with --direction outbound".into()));
+        }
         let account = match &args.account {
             Some(name) if !config.accounts.contains_key(name) => {
                 return Err(wrong(format!("there is no account \"{name}\"")));
@@ -145,16 +175,25 @@ impl<'a> Trial<'a> {
         let memory = Arc::new(Remembered::of(&config.engine.data)?);
         generation.number = memory.number(&generation.digest)?;
         let trial = question(args, account, mailbox);
-        Ok(Self { args, trial, generation, memory })
+        let account = config.accounts.get(account).cloned();
+        Ok(Self { args, trial, generation, memory, account })
     }
 
-    fn file(&self, file: &Path) -> Result<(Decision, Option<PathBuf>)> {
+    fn file(&self, file: &Path) -> Result<(Decision, Written)> {
         let message = Arc::new(Message::whole(read(file)?));
         let decision = self.decide(&message)?;
-        let written = match &self.args.output {
-            Some(folder) => Some(self.write(folder, file, &message, &decision)?),
-            None => None,
+        let copy = Message::whole(message.bytes().clone());
+        let edited = match &self.account {
+            Some(account) if self.args.direction == Way::Outbound => {
+                let user = self.args.user.as_deref().unwrap_or_default();
+                self.generation.outgoing(copy, &decision, account, user)?
+            }
+            _ => Edited { message: edit(copy, &decision.actions), signing: None },
         };
+        let mut written = Written { path: None, signing: edited.signing };
+        if let Some(folder) = &self.args.output {
+            written.path = Some(write(folder, file, &edited.message)?);
+        }
         Ok((decision, written))
     }
 
@@ -163,22 +202,15 @@ impl<'a> Trial<'a> {
         // A memory that cannot be asked is no memory that is empty: nothing was decided.
         self.memory.trouble().map_or(decided, Err)
     }
+}
 
-    fn write(
-        &self,
-        folder: &Path,
-        file: &Path,
-        message: &Message,
-        decision: &Decision,
-    ) -> Result<PathBuf> {
-        let name = file.file_name().unwrap_or("message.eml".as_ref());
-        let path = folder.join(name);
-        let edited = edit(Message::whole(message.bytes().clone()), &decision.actions);
-        let what = || format!("write {}", path.display());
-        std::fs::create_dir_all(folder).or_later(what)?;
-        std::fs::write(&path, edited.bytes()).or_later(what)?;
-        Ok(path)
-    }
+fn write(folder: &Path, file: &Path, edited: &Message) -> Result<PathBuf> {
+    let name = file.file_name().unwrap_or("message.eml".as_ref());
+    let path = folder.join(name);
+    let what = || format!("write {}", path.display());
+    std::fs::create_dir_all(folder).or_later(what)?;
+    std::fs::write(&path, edited.bytes()).or_later(what)?;
+    Ok(path)
 }
 
 /// What the rules are asked: a message that arrives now.
@@ -189,11 +221,14 @@ fn question(args: &Args, account: &str, mailbox: MailboxName) -> trial::Trial {
     trial::Trial {
         rules: pipeline.unwrap_or_else(step),
         given: Given::default(),
-        direction: Direction::Inbound,
+        direction: match args.direction {
+            Way::Inbound => Direction::Inbound,
+            Way::Outbound => Direction::Outbound,
+        },
         account: account.into(),
         mailbox,
         flags: Vec::new(),
-        user: None,
+        user: args.user.clone(),
         received_ms: now_ms,
         now_ms,
     }
@@ -272,12 +307,12 @@ impl Memory for Remembered {
 fn show(
     args: &Args,
     file: &Path,
-    decision: &Decision,
-    message: Option<PathBuf>,
+    (decision, written): (&Decision, &Written),
     output: &mut Output<'_>,
 ) {
     if args.json {
-        let answer = Answer { v: 1, file, decision, message };
+        let (message, signature) = (written.path.clone(), written.signing.as_ref());
+        let answer = Answer { v: 1, file, decision, message, signature };
         return output.line(serde_json::json!(answer));
     }
     output.line(inert(&file.to_string_lossy()));
@@ -295,7 +330,10 @@ fn show(
     if let Some(verdict) = verdict(decision) {
         output.line(format_args!("    {}", inert(&verdict)));
     }
-    if let Some(path) = message {
+    if let Some(signing) = &written.signing {
+        output.line(format_args!("    {}", inert(&signing.to_string())));
+    }
+    if let Some(path) = &written.path {
         output.line(format_args!("    written to {}", inert(&path.to_string_lossy())));
     }
 }

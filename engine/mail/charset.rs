@@ -28,6 +28,45 @@ pub(super) fn decode<'a>(label: &str, bytes: &'a [u8]) -> Cow<'a, str> {
     }
 }
 
+/// A text in a charset, by its label; `None` where that charset has no such characters, or is none
+/// that is written here.
+pub(super) fn encode(label: &str, text: &str) -> Option<Vec<u8>> {
+    let label = label.trim().to_ascii_lowercase();
+    if text.is_ascii() {
+        return is_ascii_compatible(&label).then(|| text.as_bytes().to_vec());
+    }
+    match label.as_str() {
+        "utf-8" | "utf8" => Some(text.as_bytes().to_vec()),
+        "" | "us-ascii" | "ascii" | "ansi_x3.4-1968" => None,
+        "iso-8859-1" | "latin1" | "iso8859-1" => text.chars().map(latin1).collect(),
+        _ => {
+            let encoding = encoding_rs::Encoding::for_label(label.as_bytes())?;
+            if !encoding.is_ascii_compatible() || encoding.output_encoding() != encoding {
+                return None;
+            }
+            let (bytes, _, unknown) = encoding.encode(text);
+            // Of ISO's charsets browsers make Microsoft's, which have more characters.
+            let is_iso = label.starts_with("iso-8859");
+            let is_more = is_iso && bytes.iter().any(|byte| matches!(byte, 0x80..=0x9f));
+            (!unknown && !is_more).then(|| bytes.into_owned())
+        }
+    }
+}
+
+fn latin1(c: char) -> Option<u8> {
+    u8::try_from(u32::from(c)).ok().filter(|byte| !matches!(byte, 0x80..=0x9f))
+}
+
+/// Whether bytes below 128 are ASCII in this charset, at least at the start of a line.
+pub(super) fn is_ascii_compatible(label: &str) -> bool {
+    const OTHERS: [&str; 9] =
+        ["utf-16", "utf16", "utf-32", "utf32", "ucs", "utf-7", "utf7", "unicode", "hz"];
+    let label = label.trim().to_ascii_lowercase();
+    !OTHERS.iter().any(|other| label.starts_with(other))
+        && !label.starts_with("ibm037")
+        && !label.starts_with("cp037")
+}
+
 /// A decoded header text with each control character (an encoded word may hold any) made a blank,
 /// so that what a rule reads it can write again.
 pub(super) fn clean(text: &str) -> String {

@@ -9,7 +9,9 @@ use super::transfer::Transfer;
 pub(super) struct Content {
     kind: Parameters,
     pub(super) transfer: Transfer,
+    encoding: String,
     is_attachment: bool,
+    is_broken: bool,
     name: Option<String>,
 }
 
@@ -32,7 +34,9 @@ impl Content {
         Self {
             name,
             is_attachment: disposition.value == "attachment",
+            is_broken: false,
             transfer: Transfer::named(transfer.trim()),
+            encoding: transfer.trim().to_ascii_lowercase(),
             kind,
         }
     }
@@ -54,6 +58,21 @@ impl Content {
 
     pub(super) fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// The transfer encoding in lower case, as written; empty where none is given.
+    pub(super) fn encoding(&self) -> &str {
+        &self.encoding
+    }
+
+    /// Whether it is offered as a file in so many words.
+    pub(super) fn is_attachment(&self) -> bool {
+        self.is_attachment
+    }
+
+    /// Whether it says that it is a multipart and is none.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Whether it is shown as part of the message rather than offered as a file.
@@ -78,5 +97,6 @@ impl Content {
     /// Makes it the plain text that a multipart without parts is.
     pub(super) fn demote(&mut self) {
         self.kind.value = "text/plain".into();
+        self.is_broken = true;
     }
 }

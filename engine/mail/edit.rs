@@ -33,7 +33,7 @@ impl Message {
 }
 
 /// `head` without the fields of these names.
-fn without(head: &[u8], names: &[&str]) -> Vec<u8> {
+pub(super) fn without(head: &[u8], names: &[&str]) -> Vec<u8> {
     remove(head, |field| names.iter().any(|name| field.is(head, name)))
 }
 
@@ -43,7 +43,7 @@ fn without_receipt_requests(head: &[u8]) -> Vec<u8> {
 }
 
 /// `head` with all fields of a name replaced by one, at the place of the first or at the top.
-fn with_set(head: &[u8], name: &str, value: &str) -> Vec<u8> {
+pub(super) fn with_set(head: &[u8], name: &str, value: &str) -> Vec<u8> {
     if !is_name(name) {
         return head.to_vec();
     }
@@ -100,7 +100,7 @@ fn copy_without(
 }
 
 /// The line end that this header uses: that of its first line.
-fn line_end(head: &[u8]) -> &'static str {
+pub(super) fn line_end(head: &[u8]) -> &'static str {
     match head.iter().position(|byte| *byte == b'\n') {
         Some(at) if at == 0 || head[at - 1] != b'\r' => "\n",
         _ => "\r\n",

@@ -3,7 +3,7 @@
 use mail_parser::decoders::html::add_html_token;
 
 /// The text of an HTML document. Table cells are set apart by a blank, blocks by a line end.
-pub(super) fn to_text(html: &str) -> String {
+pub fn to_text(html: &str) -> String {
     let mut writer = Writer { out: String::with_capacity(html.len() / 2), gap: Gap::None };
     let mut rest = html;
     while let Some((text, markup)) = rest.split_once('<') {

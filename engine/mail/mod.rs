@@ -11,6 +11,7 @@ pub mod key;
 pub mod message;
 pub mod receipt;
 pub mod report;
+pub mod signature;
 pub mod thread;
 
 mod address_list;
@@ -35,6 +36,7 @@ mod word;
 pub use address::Address;
 pub use envelope::{Envelope, EnvelopeAddress, Recipient};
 pub use flag::Flag;
+pub use html::to_text as text_of_html;
 pub use inert::inert;
 pub use key::{MailboxName, MessageKey, Uid, UidValidity};
 pub use message::{Attachment, Message, NeedBody};

@@ -13,10 +13,16 @@ use super::guard::{self, Excess};
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) content: Content,
+    /// Its header block with the empty line that ends it; empty for the message itself.
+    pub(super) head: Range<usize>,
     /// Its written content, without the line end before the next delimiter.
     pub(super) body: Range<usize>,
     /// A multipart: its content is the parts that follow.
     pub(super) is_container: bool,
+    /// The multipart that holds it.
+    pub(super) parent: Option<usize>,
+    /// A multipart: where the line of its closing delimiter begins, unless that is missing.
+    pub(super) close: Option<usize>,
 }
 
 /// Takes a body apart. The first part is the message itself.
@@ -25,7 +31,7 @@ pub(super) struct Part {
 /// The limit that it exceeds.
 pub(super) fn parts(top: Content, body: &[u8]) -> Result<Vec<Part>, Excess> {
     guard::check_size(body.len())?;
-    let mut walk = Walk { body, at: 0, open: Vec::new(), parts: Vec::new() };
+    let mut walk = Walk { body, at: 0, head: 0..0, open: Vec::new(), parts: Vec::new() };
     let mut next = Some(top);
     while let Some(content) = next {
         next = walk.part(content)?;
@@ -44,6 +50,7 @@ struct Open {
 /// A delimiter line, and where the content before it ends.
 struct Delimiter {
     content_end: usize,
+    line: usize,
     level: usize,
     closes: bool,
 }
@@ -51,6 +58,8 @@ struct Delimiter {
 struct Walk<'a> {
     body: &'a [u8],
     at: usize,
+    /// The header block of the part that begins at `at`.
+    head: Range<usize>,
     open: Vec<Open>,
     parts: Vec<Part>,
 }
@@ -60,6 +69,8 @@ impl Walk<'_> {
     fn part(&mut self, mut content: Content) -> Result<Option<Content>, Excess> {
         let start = self.at;
         guard::check_part(self.open.len(), self.parts.len())?;
+        let parent = self.open.last().map(|open| open.part);
+        let head = self.head.clone();
         let boundary = content.boundary().map(|boundary| boundary.as_bytes().to_vec());
         let is_container = boundary.is_some();
         if let Some(boundary) = boundary {
@@ -72,15 +83,26 @@ impl Walk<'_> {
         }
         let mut found = self.seek();
         let end = found.as_ref().map_or(self.body.len(), |found| found.content_end.max(start));
-        self.parts.push(Part { content, body: start..end, is_container });
+        self.parts.push(Part {
+            content,
+            head,
+            body: start..end,
+            is_container,
+            parent,
+            close: None,
+        });
         loop {
-            let Some(Delimiter { level, closes, .. }) = found else {
+            let Some(Delimiter { level, closes, line, .. }) = found else {
                 self.close_to(0);
                 return Ok(None);
             };
             self.close_to(level + 1);
             if !closes {
                 return Ok(Some(self.part_header(level)));
+            }
+            let closed = self.open.get(level).map(|open| open.part);
+            if let Some(part) = closed.and_then(|part| self.parts.get_mut(part)) {
+                part.close = Some(line);
             }
             self.close_to(level);
             if self.open.is_empty() {
@@ -104,7 +126,7 @@ impl Walk<'_> {
                 let before = &self.body[..line_start];
                 let before = before.strip_suffix(b"\n").unwrap_or(before);
                 let content_end = before.strip_suffix(b"\r").unwrap_or(before).len();
-                return Some(Delimiter { content_end, level, closes });
+                return Some(Delimiter { content_end, line: line_start, level, closes });
             }
             line_start = line_end;
         }
@@ -141,6 +163,7 @@ impl Walk<'_> {
             }
         }
         self.at = end;
+        self.head = start..end;
         let head = &self.body[start..end];
         Content::of(head, &Fields::scan(head), self.open[level].default_type)
     }

@@ -99,6 +99,80 @@ fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The last offset in quoted-printable before which `offset` bytes are decoded; `None` where that is
+/// within what one escape or one line end gives.
+pub(super) fn quoted_offset(raw: &[u8], offset: usize) -> Option<usize> {
+    let (mut at, mut decoded) = (0, 0);
+    let mut found = (offset == 0).then_some(0);
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        let is_ended = line.last() == Some(&b'\n');
+        let text = line.trim_ascii_end();
+        let (text, is_soft) = match text.strip_suffix(b"=") {
+            Some(text) if is_ended => (text, true),
+            _ => (text, false),
+        };
+        let mut rest = text;
+        while !rest.is_empty() {
+            if decoded == offset {
+                found = Some(at + (text.len() - rest.len()));
+            }
+            let is_escape = matches!(rest, [b'=', high, low, ..]
+                if hex_digit(*high).is_some() && hex_digit(*low).is_some());
+            rest = &rest[if is_escape { 3 } else { 1 }..];
+            decoded += 1;
+        }
+        let end = line.len() - if line.ends_with(b"\r\n") { 2 } else { usize::from(is_ended) };
+        if decoded == offset && !is_soft {
+            // Behind what was added at the line's end.
+            found = Some(at + end.max(text.len()));
+        }
+        if is_ended && !is_soft {
+            decoded += if line.ends_with(b"\r\n") { 2 } else { 1 };
+        }
+        at += line.len();
+        if decoded == offset {
+            found = Some(at);
+        }
+        if decoded > offset {
+            break;
+        }
+    }
+    found
+}
+
+/// Text in quoted-printable, in lines of at most 76 characters that end as they end in the text; long
+/// ones are broken with `eol`.
+pub(super) fn to_quoted_printable(text: &[u8], eol: &str) -> Vec<u8> {
+    const COLUMNS: usize = 75;
+    let mut out = Vec::with_capacity(text.len() + text.len() / 8);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let content = line.strip_suffix(b"\n").unwrap_or(line);
+        let content = content.strip_suffix(b"\r").unwrap_or(content);
+        let end = &line[content.len()..];
+        let mut column = 0;
+        for (index, &byte) in content.iter().enumerate() {
+            let is_last = index + 1 == content.len();
+            let is_plain = match byte {
+                b' ' | b'\t' => !is_last,
+                _ => byte.is_ascii_graphic() && byte != b'=',
+            };
+            let width = if is_plain { 1 } else { 3 };
+            if column + width > COLUMNS {
+                out.push(b'=');
+                out.extend_from_slice(eol.as_bytes());
+                column = 0;
+            }
+            match is_plain {
+                true => out.push(byte),
+                false => out.extend_from_slice(format!("={byte:02X}").as_bytes()),
+            }
+            column += width;
+        }
+        out.extend_from_slice(end);
+    }
+    out
+}
+
 /// The Q encoding of encoded words (RFC 2047 section 4.2).
 pub(super) fn q_encoding(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());

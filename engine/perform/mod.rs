@@ -49,7 +49,7 @@ mod ledger;
 mod relocate;
 mod transfer;
 
-pub use deliver::edit;
+pub use crate::pipeline::edit;
 pub use hold::{Again, hold};
 use ledger::Found;
 pub use ledger::Ledger;

@@ -103,11 +103,13 @@ fn once(file: &Path, haste: Haste, before: &Compiled) -> Attempt {
     Attempt { prints, config, outcome, settled }
 }
 
-/// A changed test may gate what an unchanged one let pass.
+/// A changed test, or a new one, may gate what was let pass before.
 fn read_tests(config: &Config, files: &Files) {
-    for file in cases::beside(config).unwrap_or_default() {
-        // What is wrong with it is told when it is run.
-        let _ = files.read(&file, LARGEST_FILE);
+    for folder in cases::folders(config) {
+        for name in files.names(folder, &[cases::ENDING]) {
+            // What is wrong with it is told when it is run.
+            let _ = files.read(&folder.join(name), LARGEST_FILE);
+        }
     }
 }
 
@@ -158,6 +160,7 @@ pub fn load_kept(file: &Path, kept: Kept, passwords: Option<&Config>) -> Result<
     let files = Files::kept(folder(file), kept);
     let bytes: Arc<[u8]> = text.as_bytes().into();
     files.note((file, LARGEST_FILE), || ((), Some(bytes)));
+    config.iter().for_each(|config| read_tests(config, &files));
     let before = Compiled::none(Arc::default());
     let generation = complete(file, (config.as_ref(), faults), &files, &before)?;
     Ok(candidate(file, generation, files))

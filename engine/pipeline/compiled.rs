@@ -41,6 +41,7 @@ impl Origin {
         };
         all(names.tables);
         all(names.targets);
+        all(names.templates);
         Self(hash.finalize().into())
     }
 }

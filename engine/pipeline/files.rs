@@ -26,7 +26,14 @@ pub(super) struct Files {
     /// Where they come from, instead of from the disk.
     kept: Option<Kept>,
     seen: Mutex<BTreeMap<PathBuf, Seen>>,
+    listed: Mutex<BTreeMap<Listing, Vec<String>>>,
 }
+
+/// A folder, and the endings of the names that count in it.
+type Listing = (PathBuf, &'static [&'static str]);
+
+/// Names of one folder that count, at most.
+const MOST_NAMES: usize = 1_000;
 
 /// The content of files by their names, relative to the configuration's folder where they are below
 /// it.
@@ -81,12 +88,38 @@ impl Stamp {
 impl Files {
     /// Files on disk. `folder` is the configuration's.
     pub(super) fn on_disk(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), kept: None, seen: Mutex::default() }
+        Self::of(folder, None)
     }
 
     /// Files that were kept.
     pub(super) fn kept(folder: &Path, kept: Kept) -> Self {
-        Self { folder: folder.to_owned(), kept: Some(kept), seen: Mutex::default() }
+        Self::of(folder, Some(kept))
+    }
+
+    fn of(folder: &Path, kept: Option<Kept>) -> Self {
+        let (seen, listed) = (Mutex::default(), Mutex::default());
+        Self { folder: folder.to_owned(), kept, seen, listed }
+    }
+
+    /// The names in a folder with one of these endings, sorted, hidden ones left out; the first
+    /// thousand. A folder that is not there has none. It is listed once; a name that comes or goes
+    /// later is a change.
+    pub(super) fn names(&self, folder: &Path, endings: &'static [&'static str]) -> Vec<String> {
+        let listing = (folder.to_owned(), endings);
+        if let Some(names) = self.listed().get(&listing) {
+            return names.clone();
+        }
+        let names = match &self.kept {
+            None => names_on_disk(&listing),
+            Some(kept) => {
+                let folder = self.name(folder);
+                let inside = kept.keys().filter(|path| path.parent() == Some(&folder));
+                let names = inside.filter_map(|path| path.file_name());
+                sorted(names.map(|name| name.to_string_lossy().into_owned()), endings)
+            }
+        };
+        self.listed().insert(listing, names.clone());
+        names
     }
 
     /// Reads a file of at most `most` bytes. It is read once: a second call gives the same.
@@ -123,6 +156,7 @@ impl Files {
     /// Whether the file system tells of a change of what was read so far.
     pub(super) fn moved(&self) -> bool {
         self.seen().iter().any(|(path, seen)| Stamp::of(path) != seen.stamp)
+            || self.listed().iter().any(|(listing, names)| names_on_disk(listing) != *names)
     }
 
     /// How long it takes until the last write to them is `quiet` ago, by this machine's clock. One that
@@ -145,7 +179,11 @@ impl Files {
             let print = Print { digest: digest(content), stamp: *stamp, most: *most };
             (path.clone(), (self.name(path), print))
         };
-        Prints(self.seen().iter().map(print).collect())
+        let files = self.seen().iter().map(print).collect();
+        let named = |((folder, endings), names): (&Listing, &Vec<String>)| {
+            ((folder.clone(), *endings), (self.name(folder), digest_of_names(names)))
+        };
+        Prints { files, listed: self.listed().iter().map(named).collect() }
     }
 
     /// The content of all that could be read.
@@ -160,9 +198,32 @@ impl Files {
         path.strip_prefix(&self.folder).unwrap_or(path).to_owned()
     }
 
+    fn listed(&self) -> MutexGuard<'_, BTreeMap<Listing, Vec<String>>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn names_on_disk((folder, endings): &Listing) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    sorted(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()), endings)
+}
+
+fn sorted(names: impl Iterator<Item = String>, endings: &[&str]) -> Vec<String> {
+    let counts = |name: &String| {
+        !name.starts_with('.') && endings.iter().any(|ending| name.ends_with(ending))
+    };
+    let mut names: Vec<String> = names.filter(counts).collect();
+    names.sort_unstable();
+    names.truncate(MOST_NAMES);
+    names
+}
+
+fn digest_of_names(names: &[String]) -> [u8; 32] {
+    Sha256::digest(names.join("\0")).into()
 }
 
 fn from_disk(file: &Path, most: usize) -> Result<Arc<[u8]>, Unread> {
@@ -183,9 +244,13 @@ fn from_disk(file: &Path, most: usize) -> Result<Arc<[u8]>, Unread> {
     Ok(bytes.into())
 }
 
-/// What the files of a load are told by: their names, digests and what the file system says of them.
+/// What the files of a load are told by: their names, digests and what the file system says of them;
+/// and which names were in the folders of which every file counts.
 #[derive(Debug, Clone, Default)]
-pub struct Prints(BTreeMap<PathBuf, (PathBuf, Print)>);
+pub struct Prints {
+    files: BTreeMap<PathBuf, (PathBuf, Print)>,
+    listed: BTreeMap<Listing, (PathBuf, [u8; 32])>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Print {
@@ -198,24 +263,37 @@ impl Prints {
     /// One text for all of it: the same for the same names with the same content, on any machine.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for (name, print) in self.0.values() {
+        let files = self.files.values().map(|(name, print)| (name, &print.digest));
+        let listed = self.listed.values().map(|(name, digest)| (name, digest));
+        for (name, digest) in files.chain(listed) {
             let name = name.as_os_str().as_encoded_bytes();
             hash.update((name.len() as u64).to_be_bytes());
             hash.update(name);
-            hash.update(print.digest);
+            hash.update(digest);
         }
         hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The files, also those that are missing.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.keys().map(PathBuf::as_path)
+        self.files.keys().map(PathBuf::as_path)
+    }
+
+    /// The folders of which every file with one of these endings counts.
+    pub fn folders(&self) -> impl Iterator<Item = (&Path, &'static [&'static str])> {
+        self.listed.keys().map(|(folder, endings)| (folder.as_path(), *endings))
     }
 
     /// Whether any of them has another content now. Small files are read again whatever the file
     /// system says, because not every file system's clock tells two quick writes apart.
     pub fn changed(&self) -> bool {
-        self.0.iter().any(|(path, (_, print))| {
+        let has_other = |(listing, (_, digest)): (&Listing, &(PathBuf, [u8; 32]))| {
+            digest_of_names(&names_on_disk(listing)) != *digest
+        };
+        if self.listed.iter().any(has_other) {
+            return true;
+        }
+        self.files.iter().any(|(path, (_, print))| {
             let stamp = Stamp::of(path);
             if stamp == print.stamp && stamp.is_none_or(|stamp| stamp.size > REREAD) {
                 return false;
@@ -301,6 +379,30 @@ mod tests {
         assert_eq!(print(&one), print(&two));
         std::fs::write(two.path().join("a"), "else").unwrap();
         assert_ne!(print(&one), print(&two));
+    }
+
+    #[test]
+    fn a_name_that_comes_or_goes_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("b.txt"), "b").unwrap();
+        let files = Files::on_disk(folder.path());
+        let names = || Files::on_disk(folder.path()).names(folder.path(), &[".txt"]);
+        assert_eq!(files.names(folder.path(), &[".txt"]), ["b.txt"]);
+        std::fs::write(path("c.html"), "").unwrap();
+        std::fs::write(path(".d.txt"), "").unwrap();
+        assert!(!files.moved() && !files.prints().changed(), "others do not count");
+        std::fs::write(path("a.txt"), "a").unwrap();
+        assert!(files.moved() && files.prints().changed());
+        assert_eq!(files.names(folder.path(), &[".txt"]), ["b.txt"], "listed once");
+        assert_eq!(names(), ["a.txt", "b.txt"]);
+        std::fs::remove_file(path("a.txt")).unwrap();
+        assert!(!files.moved() && !files.prints().changed());
+
+        let _ = files.read(&path("b.txt"), 10);
+        let kept = Files::kept(folder.path(), files.into_kept());
+        std::fs::remove_file(path("b.txt")).unwrap();
+        assert_eq!(kept.names(folder.path(), &[".txt"]), ["b.txt"]);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use super::action::{Decision, StepOutcome};
 use super::compiled::Compiled;
 use super::files::{Files, Prints};
 use super::limits::Limits;
-use super::load::{Loader, folder_step};
+use super::load::{Loaded, Loader, folder_step};
 use super::run::{Input, Memory, Run};
 use super::table::Tables;
+use super::template::Templates;
 use super::trial::{Given, Rules};
 use super::{Outcome, Pipeline, Placed};
 use crate::config::{self, Config};
@@ -31,6 +32,7 @@ pub struct Generation {
     compiled: Compiled,
     pipelines: BTreeMap<String, Pipeline>,
     tables: Arc<Tables>,
+    templates: Arc<Templates>,
     limits: Arc<Limits>,
 }
 
@@ -70,9 +72,10 @@ impl Generation {
         let limits = Arc::new(Limits::default());
         let mut loader = Loader::new(config, files, limits.clone(), before);
         loader.tables();
+        loader.templates();
         let pipelines = loader.pipelines();
         loader.rest();
-        let (tables, compiled, digest) = loader.finish()?;
+        let Loaded { tables, templates, compiled, digest } = loader.finish()?;
         Ok(Self {
             number: 0,
             digest,
@@ -83,6 +86,7 @@ impl Generation {
             compiled,
             pipelines,
             tables: Arc::new(tables),
+            templates: Arc::new(templates),
             limits,
         })
     }
@@ -99,6 +103,7 @@ impl Generation {
             compiled: Compiled::none(Arc::default()),
             pipelines: BTreeMap::new(),
             tables: Arc::default(),
+            templates: Arc::default(),
             limits: Arc::default(),
         }
     }
@@ -106,6 +111,16 @@ impl Generation {
     /// The configuration it was made of.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Its tables.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Its templates.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// What its files are told by.
@@ -198,6 +213,9 @@ impl Generation {
             Arc::make_mut(&mut tables).extend(own);
         }
         let run = Run::new(input, tables, memory, self.limits.clone());
+        let run = run.with_templates(
+            self.templates.names().chain(given.templates.iter().map(String::as_str)),
+        );
         let run = run.after(given.links.clone(), given.tags.clone());
         let alone;
         let pipeline = match rules {
@@ -234,7 +252,8 @@ impl Generation {
     }
 
     fn run(&self, input: Arc<Input>, memory: Arc<dyn Memory>) -> Run {
-        Run::new(input, self.tables.clone(), memory, self.limits.clone())
+        let run = Run::new(input, self.tables.clone(), memory, self.limits.clone());
+        run.with_templates(self.templates.names())
     }
 }
 

@@ -12,6 +12,7 @@ use super::limits::Limits;
 use super::script::{Names, Source};
 use super::step::{OnError, Step};
 use super::table::{self, Table, Tables};
+use super::template::{self, Sources, Templates};
 use super::{Pipeline, Placed, plugin};
 use crate::config::{self, Config, StepKind};
 use crate::fault::{Fault, Faults, nearest};
@@ -29,12 +30,22 @@ pub(super) struct Loader<'a> {
     compiled: Compiled,
     table_names: BTreeSet<String>,
     target_names: BTreeSet<String>,
+    template_names: BTreeSet<String>,
     tables: Tables,
+    templates: Templates,
     /// Steps by kind and name; `None` where the file has faults.
     steps: BTreeMap<(&'static str, String), Option<Arc<dyn Step>>>,
     /// The SHA-256 of each part, by kind and name.
     parts: BTreeMap<(&'static str, String), [u8; 32]>,
     faults: Faults,
+}
+
+/// What a generation is made of.
+pub(super) struct Loaded {
+    pub(super) tables: Tables,
+    pub(super) templates: Templates,
+    pub(super) compiled: Compiled,
+    pub(super) digest: String,
 }
 
 impl<'a> Loader<'a> {
@@ -54,7 +65,9 @@ impl<'a> Loader<'a> {
             limits,
             table_names,
             target_names: config.targets.keys().cloned().collect(),
+            template_names: BTreeSet::new(),
             tables: Tables::new(),
+            templates: Templates::default(),
             steps: BTreeMap::new(),
             parts: BTreeMap::new(),
             faults: Faults::default(),
@@ -78,6 +91,37 @@ impl<'a> Loader<'a> {
         let text = format!("{accounts:?}");
         self.note("table", ACCOUNTS, text.as_bytes());
         self.tables.entry(ACCOUNTS.to_owned()).or_insert_with(|| Table::new(accounts));
+    }
+
+    /// Reads all templates of the folder. The tables come before: templates name their columns.
+    pub(super) fn templates(&mut self) {
+        let folder = &self.config.engine.templates;
+        let mut files = BTreeMap::new();
+        for name in self.files.names(folder, template::ENDINGS) {
+            let file = folder.join(&name);
+            match self.files.read(&file, template::most(&name)) {
+                Ok(bytes) => {
+                    self.note("template", &name, &bytes);
+                    files.insert(name, bytes);
+                }
+                // It went away meanwhile; all is read again.
+                Err(Unread::Missing) => {}
+                Err(Unread::Fault(what)) => {
+                    self.faults.0.push(Fault::whole(self.shown(&file), what));
+                }
+            }
+        }
+        // One with a fault is known all the same: it is told once.
+        let stem = |name: &String| {
+            let name = name.strip_suffix(".html").or_else(|| name.strip_suffix(".txt"));
+            name.map(str::to_owned)
+        };
+        self.template_names = files.keys().filter_map(stem).collect();
+        let sources = Sources { folder: self.shown(folder), files };
+        match Templates::load(&sources, &self.tables) {
+            Ok(templates) => self.templates = templates,
+            Err(faults) => self.faults.0.extend(faults.0),
+        }
     }
 
     /// What else of the configuration has a say in what becomes of a message.
@@ -114,8 +158,8 @@ impl<'a> Loader<'a> {
         all
     }
 
-    /// The tables, what was compiled, and the digest over all parts.
-    pub(super) fn finish(self) -> Result<(Tables, Compiled, String), Faults> {
+    /// What was loaded, and the digest over all parts.
+    pub(super) fn finish(self) -> Result<Loaded, Faults> {
         self.faults.into_result()?;
         let mut hash = Sha256::new();
         for ((kind, name), part) in &self.parts {
@@ -127,7 +171,8 @@ impl<'a> Loader<'a> {
         }
         let hash = hash.finalize();
         let digest = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok((self.tables, self.compiled, digest))
+        let Self { tables, templates, compiled, .. } = self;
+        Ok(Loaded { tables, templates, compiled, digest })
     }
 
     fn placed(&mut self, step: &config::Step) -> Option<Placed> {
@@ -158,8 +203,7 @@ impl<'a> Loader<'a> {
             Err(Unread::Fault(what)) => return Err(Fault::whole(shown, what).into()),
         };
         self.note(kind(step.kind), &step.name, &bytes);
-        let names = Names { tables: &self.table_names, targets: &self.target_names };
-        let origin = Origin::of(&shown, &bytes, names);
+        let origin = Origin::of(&shown, &bytes, self.names());
         let key = (kind(step.kind), step.name.clone());
         let loaded = match self.before.get(&key, origin) {
             Some(known) => known,
@@ -182,9 +226,17 @@ impl<'a> Loader<'a> {
             }
             StepKind::Script => {
                 let source = Source { name: &step.name, file: shown, bytes };
-                let names = Names { tables: &self.table_names, targets: &self.target_names };
-                Ok(Arc::new(self.compiled.language.compile(source, names)?))
+                Ok(Arc::new(self.compiled.language.compile(source, self.names())?))
             }
+        }
+    }
+
+    /// What scripts may name.
+    fn names(&self) -> Names<'_> {
+        Names {
+            tables: &self.table_names,
+            targets: &self.target_names,
+            templates: &self.template_names,
         }
     }
 
@@ -235,12 +287,16 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Reads the files of all tables and steps before anything is compiled, so that all of them are read
+/// Reads the files of all tables, templates and steps before anything is compiled, so that all of them are read
 /// within moments. What cannot be read is told when it is needed.
 pub(super) fn read_all(config: &Config, files: &Files) {
     let limits = Limits::default();
     for about in config.tables.values() {
         let _ = files.read(&about.file, table::MOST_BYTES);
+    }
+    let folder = &config.engine.templates;
+    for name in files.names(folder, template::ENDINGS) {
+        let _ = files.read(&folder.join(&name), template::most(&name));
     }
     for step in config.pipelines.values().flat_map(|pipeline| &pipeline.steps) {
         let most = match step.kind {

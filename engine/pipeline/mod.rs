@@ -1,5 +1,5 @@
 //! DECIDES. Steps in order over one message give one [`Decision`]. Neither network nor disk is
-//! touched while a pipeline runs; rhai and wasmtime live here and nowhere else.
+//! touched while a pipeline runs; rhai, wasmtime and minijinja live here and nowhere else.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,12 +15,14 @@ pub mod generation;
 pub mod limits;
 mod live;
 mod load;
+mod outgoing;
 pub mod plugin;
 pub mod run;
 pub mod script;
 mod shadow;
 pub mod step;
 pub mod table;
+mod template;
 pub mod trial;
 mod value;
 mod verbs;
@@ -32,9 +34,11 @@ pub use files::{Kept, Prints};
 pub use generation::{Generation, Health};
 pub use limits::Limits;
 pub use live::{Leaving, Live};
+pub use outgoing::{Edited, edit};
 pub use run::{Break, Input, Memory, NoMemory, Run};
 pub use shadow::{Contrast, Shadow, Told};
 pub use step::{OnError, Step, StepError};
+pub use template::{Fields, Templates};
 
 /// A step with its place in a pipeline.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 //! Reads answer from the message, from what earlier steps said, from tables and from the step's own
 //! memory. The verbs stand in `verbs.rs`: they check their values and record an action, no more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::action::{Direction, Recorded};
@@ -96,6 +96,7 @@ pub struct Run {
     tables: Arc<Tables>,
     memory: Arc<dyn Memory>,
     limits: Arc<Limits>,
+    templates: BTreeSet<String>,
     record: Mutex<Record>,
 }
 
@@ -130,7 +131,22 @@ impl Run {
             log_bytes: 0,
             log_lines: 0,
         };
-        Self { input, tables, memory, limits, record: Mutex::new(record) }
+        let templates = BTreeSet::new();
+        Self { input, tables, memory, limits, templates, record: Mutex::new(record) }
+    }
+
+    /// A run whose steps may name these templates.
+    pub(super) fn with_templates<'n>(mut self, names: impl Iterator<Item = &'n str>) -> Self {
+        // Inbound nothing is signed.
+        if self.input.direction == Direction::Outbound {
+            self.templates = names.map(str::to_owned).collect();
+        }
+        self
+    }
+
+    /// The templates that a step may name.
+    pub(super) fn templates(&self) -> &BTreeSet<String> {
+        &self.templates
     }
 
     /// A run whose steps come after others that have linked and tagged so.

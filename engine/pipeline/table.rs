@@ -51,6 +51,11 @@ impl Table {
         self.rows.get(key).cloned()
     }
 
+    /// The names of its columns; none where it has no row.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.rows.values().next().into_iter().flat_map(|row| row.keys()).map(String::as_str)
+    }
+
     /// How many rows it has.
     pub fn len(&self) -> usize {
         self.rows.len()

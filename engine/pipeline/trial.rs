@@ -39,6 +39,8 @@ pub struct Given {
     pub links: Vec<(String, String)>,
     /// What steps before are taken to have tagged.
     pub tags: BTreeMap<String, String>,
+    /// Templates that are taken to be there, besides the generation's.
+    pub templates: Vec<String>,
 }
 
 /// A question, for any number of messages.

@@ -10,6 +10,7 @@ use super::action::{Action, Direction, Recorded, not_performed};
 use super::limits::Limits;
 use super::run::{Break, Record, Run};
 use super::value::{address, field_name, header_field, lifetime, text, word};
+use crate::fault::nearest;
 use crate::mail::{Flag, MailboxName, inert};
 
 impl Run {
@@ -230,17 +231,31 @@ impl Run {
         self.say(Action::Notify { webhook: word("a webhook", webhook)?, fields }, at)
     }
 
-    /// `sign`: outbound only.
+    /// `sign`: outbound only; a later one replaces an earlier one.
     ///
     /// # Errors
-    /// [`Break::Refused`] inbound, or for a template's name that is none.
+    /// [`Break::Refused`] inbound, or for a template that there is not.
     pub fn sign(&self, template: &str, at: Option<String>) -> Result<(), Break> {
         if self.input().direction == Direction::Inbound {
             return Err(Break::Refused(
                 "sign() puts a signature under mail that leaves; this message has arrived".into(),
             ));
         }
-        self.say(Action::Sign { template: word("a template", template)? }, at)
+        let template = word("a template", template)?;
+        if !self.templates().contains(&template) {
+            let near = nearest(&template, self.templates().iter().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+            let what = format!("there is no template \"{}\"{near}", template.escape_debug());
+            return Err(Break::Refused(what));
+        }
+        self.say_then(Action::Sign { template }, at, |record| {
+            let last = record.actions.len() - 1;
+            let mut index = 0;
+            record.actions.retain(|said| {
+                index += 1;
+                index > last || !matches!(said.action, Action::Sign { .. })
+            });
+        })
     }
 
     /// `hold`: the message stays where it is until a person looks.

@@ -102,7 +102,7 @@ impl Rules {
         let steps = self.steps.iter().map(|(name, script, config)| {
             let file = format!("{name}.rhai");
             let source = Source { name, file: Path::new(&file), bytes: script.as_bytes() };
-            let names = Names { tables: &tables, targets: &targets };
+            let names = Names { tables: &tables, targets: &targets, templates: &BTreeSet::new() };
             let step = language.compile(source, names).unwrap_or_else(|why| panic!("{why}"));
             let config = Arc::new(config.clone());
             Placed { step: Arc::new(step), config, on_error: OnError::Hold }
@@ -495,7 +495,8 @@ fn a_recursion_ends_before_the_stack_does() {
 
 fn compiles(language: &Language, script: &str) -> bool {
     let source = Source { name: "rule", file: Path::new("rule.rhai"), bytes: script.as_bytes() };
-    let names = Names { tables: &BTreeSet::new(), targets: &BTreeSet::new() };
+    let names =
+        Names { tables: &BTreeSet::new(), targets: &BTreeSet::new(), templates: &BTreeSet::new() };
     language.compile(source, names).is_ok()
 }
 

@@ -60,6 +60,8 @@ pub struct Case {
     pub state: Nested,
     /// Tables in place of the configuration's: table, row key, column, value.
     pub tables: BTreeMap<String, Nested>,
+    /// Templates that are taken to be there.
+    pub templates: Vec<String>,
     /// What steps before said.
     pub earlier: Earlier,
     /// Runs before every reload, too.
@@ -176,14 +178,21 @@ impl Case {
 /// # Errors
 /// A folder that cannot be read or has more than a thousand of them; a missing one has none.
 pub fn beside(config: &Config) -> Result<Vec<PathBuf>, Faults> {
-    let (mut files, mut known) = (Vec::new(), BTreeSet::new());
-    for folder in [&config.folder, &config.engine.scripts, &config.engine.plugins] {
-        let Ok(real) = folder.canonicalize() else { continue };
-        if known.insert(real) {
-            files.extend(within(folder)?);
-        }
+    let mut files = Vec::new();
+    for folder in folders(config).into_iter().filter(|folder| folder.exists()) {
+        files.extend(within(folder)?);
     }
     Ok(files)
+}
+
+/// The folders in which tests may lie, each once.
+pub fn folders(config: &Config) -> Vec<&Path> {
+    let mut known = BTreeSet::new();
+    let all = [&config.folder, &config.engine.scripts, &config.engine.plugins];
+    let mut folders: Vec<&Path> = all.into_iter().map(PathBuf::as_path).collect();
+    // One that is not there may come under another's name: it is looked for as written.
+    folders.retain(|folder| known.insert(folder.canonicalize().unwrap_or(folder.to_path_buf())));
+    folders
 }
 
 /// The files of tests in one folder, in the order of their names.
@@ -285,6 +294,7 @@ fn one(
         received_ms: set.received_ms.unwrap_or(now_ms),
         state: set.state.unwrap_or_default(),
         tables: set.tables,
+        templates: set.templates.unwrap_or_default(),
         earlier: set.earlier.unwrap_or_default(),
         gate: set.gate.unwrap_or(false),
         expect: expect?,

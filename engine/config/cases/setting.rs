@@ -36,6 +36,7 @@ pub(super) const CASE_KEYS: &[(&str, &str)] = &[
     ("received", "2026-03-02T08:59:00Z"),
     ("state", "{ step = { key = \"value\" } }"),
     ("tables", "{ projects = { \"T-071\" = { mailbox = \"Projects/T-071\" } } }"),
+    ("templates", "[\"smartcity\"]"),
     ("earlier", "{ project = \"T-071\", tags = { kind = \"invoice\" } }"),
     ("gate", "true"),
 ];
@@ -65,6 +66,7 @@ pub(super) struct Setting {
     pub(super) received_ms: Option<i64>,
     pub(super) state: Option<Nested>,
     pub(super) tables: BTreeMap<String, Nested>,
+    pub(super) templates: Option<Vec<String>>,
     pub(super) earlier: Option<Earlier>,
     pub(super) gate: Option<bool>,
 }
@@ -93,6 +95,7 @@ impl Setting {
             received_ms: self.received_ms.or(default.received_ms),
             state: self.state.or(default.state),
             tables,
+            templates: self.templates.or(default.templates),
             earlier: self.earlier.or(default.earlier),
             gate: self.gate.or(default.gate),
         }
@@ -118,6 +121,10 @@ pub(super) fn read(reader: &Reader<'_>) -> Setting {
         received_ms: time(reader, "received"),
         state: reader.value("state").map(|found| nested(reader, "state", found)),
         tables: tables(reader),
+        templates: reader.has("templates").then(|| {
+            let names = reader.texts("templates").into_iter();
+            names.map(|name| name.value.to_owned()).collect()
+        }),
         earlier: earlier(reader),
         gate: reader.has("gate").then(|| reader.switch("gate", false)),
     }

@@ -196,14 +196,15 @@ impl Reloader {
     fn arm(&mut self) {
         let config = self.shared.live.now().config().clone();
         if config.engine.reload.watch != Look::Events {
-            self.watch.arm(std::iter::empty(), std::iter::empty());
+            self.watch.arm(std::iter::empty(), std::iter::empty(), std::iter::empty());
             self.trouble = None;
             return;
         }
         let engine = &config.engine;
         let folders = [&engine.scripts, &engine.plugins, &engine.templates];
         let seen = self.seen.clone().unwrap_or_default();
-        let armed = self.watch.arm(seen.paths(), folders.into_iter().map(PathBuf::as_path));
+        let folders = folders.into_iter().map(PathBuf::as_path);
+        let armed = self.watch.arm(seen.paths(), folders, seen.folders());
         if armed.fresh {
             self.next_look = self.next_look.min(Instant::now() + TEND);
         }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::mail::{Flag, Message, Uid};
 use crate::mailbox::{Content, Extent, Fetched, Mailboxes};
 use crate::perform::{Batch, Ledger, Open};
-use crate::pipeline::{Action, Recorded};
+use crate::pipeline::{Recorded, edit};
 use crate::store::MarkOutcome;
 
 /// Bytes that are fetched at once; a message up to this size is fetched whole.
@@ -146,17 +146,6 @@ fn said<'a>(ledger: &'a Ledger<'_>, open: Open) -> &'a [Recorded] {
 /// A message, or its beginning with the whole header block, changed.
 fn edited(said: &[Recorded], bytes: Vec<u8>) -> Message {
     edit(Message::whole(bytes), said)
-}
-
-/// Applies the header changes among these actions, in their order.
-pub fn edit(message: Message, said: &[Recorded]) -> Message {
-    said.iter().fold(message, |message, recorded| match &recorded.action {
-        Action::SetHeader { name, value } => message.with_header_set(name, value),
-        Action::AddHeader { name, value } => message.with_header_added(name, value),
-        Action::RemoveHeader { name } => message.with_headers_removed(&[name]),
-        Action::StripReceiptRequests => message.without_receipt_requests(),
-        _ => message,
-    })
 }
 
 /// The flags a delivery carries: not `\Deleted`, and no keywords, which the target may not store.

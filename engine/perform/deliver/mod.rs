@@ -11,8 +11,6 @@ mod letter;
 mod maildir;
 mod spool;
 
-pub use letter::edit;
-
 /// Performs every open delivery, one message on its way at a time. A target that cannot be reached
 /// costs the messages that are to be delivered there, and no others.
 ///

@@ -96,6 +96,7 @@ impl Test {
                 tables: tables(config, &case),
                 links: case.earlier.link.clone().into_iter().collect(),
                 tags: case.earlier.tags.clone(),
+                templates: case.templates.clone(),
             },
             direction: case.direction,
             account: account.into(),

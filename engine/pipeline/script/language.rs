@@ -50,6 +50,8 @@ pub struct Names<'a> {
     pub tables: &'a BTreeSet<String>,
     /// Those that `mail.deliver_to` takes.
     pub targets: &'a BTreeSet<String>,
+    /// Those that `mail.sign` takes.
+    pub templates: &'a BTreeSet<String>,
 }
 
 impl Language {

@@ -43,7 +43,16 @@ type Names = HashMap<PathBuf, Interest>;
 struct Interest {
     /// Any name that is no editor's own.
     any: bool,
+    /// Names that end so, but for hidden ones.
+    endings: BTreeSet<&'static str>,
     names: BTreeSet<OsString>,
+}
+
+impl Interest {
+    fn counts(&self, name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        self.any || self.endings.iter().any(|ending| name.ends_with(ending.as_bytes()))
+    }
 }
 
 /// What came of arming.
@@ -71,13 +80,14 @@ impl Watch {
         Self { watcher, names, events, _own: own, armed: BTreeMap::new(), pending: None }
     }
 
-    /// Watches what decides where `files` lead, and all of what is in `folders`; no more what was
-    /// watched before. To be called again after each change: links may lead elsewhere by then, and a
+    /// Watches what decides where `files` lead, all of what is in `folders`, and in `listed` what ends
+    /// so; no more what was watched before. To be called again after each change: links may lead elsewhere by then, and a
     /// directory may be another one of the same name.
     pub fn arm<'p>(
         &mut self,
         files: impl Iterator<Item = &'p Path>,
         folders: impl Iterator<Item = &'p Path>,
+        listed: impl Iterator<Item = (&'p Path, &'static [&'static str])>,
     ) -> Armed {
         let mut wanted = Names::new();
         for (folder, name) in files.flat_map(hops::hops) {
@@ -88,6 +98,12 @@ impl Watch {
                 wanted.entry(folder).or_default().names.insert(name);
             }
             wanted.entry(hops::real(path)).or_default().any = true;
+        }
+        for (path, endings) in listed {
+            for (folder, name) in hops::hops(path) {
+                wanted.entry(folder).or_default().names.insert(name);
+            }
+            wanted.entry(hops::real(path)).or_default().endings.extend(endings);
         }
         let folders: BTreeSet<PathBuf> = wanted.keys().cloned().collect();
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = wanted;
@@ -183,7 +199,7 @@ fn matters(event: &Event, names: &RwLock<Names>) -> bool {
     event.paths.iter().any(|path| {
         let inside = path.parent().and_then(|folder| names.get(folder));
         let wanted = inside.zip(path.file_name()).is_some_and(|(interest, name)| {
-            interest.names.contains(name) || (interest.any && !is_editors_own(name))
+            interest.names.contains(name) || (interest.counts(name) && !is_editors_own(name))
         });
         wanted || names.contains_key(path)
     })
@@ -213,9 +229,10 @@ mod tests {
     #[test]
     fn reading_is_no_event_and_lost_events_are_one() {
         let mut names = Names::new();
-        names.insert("/rules".into(), Interest { any: true, names: Default::default() });
+        names.insert("/rules".into(), Interest { any: true, ..Default::default() });
         let mut link = Interest::default();
         link.names.insert("..data".into());
+        link.endings.insert(".test.toml");
         names.insert("/mount".into(), link);
         let names = RwLock::new(names);
         let event = |kind, path: &str| Event::new(kind).add_path(PathBuf::from(path));
@@ -224,6 +241,7 @@ mod tests {
         assert!(matters(&event(created, "/rules"), &names), "the folder itself");
         assert!(matters(&event(created, "/mount/..data"), &names));
         assert!(!matters(&event(created, "/mount/other"), &names));
+        assert!(matters(&event(created, "/mount/new.test.toml"), &names));
         assert!(!matters(&event(created, "/rules/.a.rhai.swp"), &names));
         let read = EventKind::Access(AccessKind::Any);
         assert!(!matters(&event(read, "/rules/a.rhai"), &names));

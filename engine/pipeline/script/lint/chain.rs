@@ -100,6 +100,7 @@ fn method(
         match (kind, name) {
             (Kind::Mail, "table") => table(lint, call),
             (Kind::Mail, "deliver_to") => target(lint, call),
+            (Kind::Mail, "sign") => template(lint, call),
             _ => {}
         }
         return kind.member(name);
@@ -138,6 +139,14 @@ fn target(lint: &mut Lint<'_>, call: &FnCallExpr) {
     let known = lint.names.targets;
     named(lint, call, "target", known, |name| {
         format!("add [targets.{name}] with a maildir or an account to the configuration")
+    });
+}
+
+/// And a template.
+fn template(lint: &mut Lint<'_>, call: &FnCallExpr) {
+    let known = lint.names.templates;
+    named(lint, call, "template", known, |name| {
+        format!("write templates/{name}.html or templates/{name}.txt")
     });
 }
 
