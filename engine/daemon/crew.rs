@@ -29,7 +29,6 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) log: Maillog,
     pub(super) status: Status,
-    pub(super) queue: Queue,
 }
 
 /// The accounts that are served.

@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, Faults};
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::{self, Attempt, Candidate, Live, Prints};
-use crate::send::{Queue, Spool};
 use crate::store::{Generations, Standing, Store};
 use crate::workers::Workers;
 

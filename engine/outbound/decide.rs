@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{Line, holds};
 use crate::config::{Account, User};
 use crate::error::{Context, Error, Result};
+use crate::mail::signature::Signing;
 use crate::mail::{MailboxName, Message as Mail, Uid};
 use crate::pipeline::{
     Action, Decision, Direction, Generation, Input, Memory, Outcome, StepOutcome, Verdict,
@@ -45,6 +46,8 @@ pub(super) struct Decided {
     pub(super) turn: Option<OwnedMutexGuard<()>>,
     /// Whether rules changed its header.
     pub(super) header_changed: bool,
+    /// What became of the signature that was asked for.
+    pub(super) signing: Option<Signing>,
 }
 
 impl Decided {
@@ -126,7 +129,7 @@ impl Line {
     }
 
     /// Loads a large message, a few at once.
-    async fn load(
+    pub(super) async fn load(
         &self,
         account: &Account,
         submission: &mut Submission,
@@ -211,7 +214,8 @@ impl Decided {
         let held = decision.as_ref().filter(|decision| holds(decision.verdict)).map(why_held);
         let loaded = attempt.loaded.then_some(attempt.message);
         let turn = attempt.turn;
-        Self { submission, generation, decision, loaded, held, turn, header_changed: false }
+        let (header_changed, signing) = (false, None);
+        Self { submission, generation, decision, loaded, held, turn, header_changed, signing }
     }
 }
 

@@ -1,52 +1,109 @@
 //! What the rules change of a message before it is queued: the one place where outgoing bytes are made.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::decide::Decided;
-use crate::error::{Context, Result};
-use crate::mail::Message;
-use crate::perform;
-use crate::send::{Queue, Refusal, Spool, SpoolFile};
+use super::Line;
+use super::decide::{Decided, Message};
+use crate::error::{Context, Error, Result};
+use crate::mail::Message as Mail;
+use crate::pipeline::{Action, Edited, edit};
+use crate::send::{Refusal, Spool, SpoolFile};
 
-/// What came of the changes.
-enum Edited {
-    /// Nothing is changed.
-    Same,
-    /// Another header block above the same body.
-    Header(Vec<u8>),
-}
-
-impl Decided {
-    /// Applies what was said. A changed header goes into a new file, and the body after it in pieces.
-    pub(super) async fn edit(&mut self, queue: &Queue) -> Result<(), Refusal> {
-        let Edited::Header(head) = self.edited() else { return Ok(()) };
+impl Line {
+    /// Applies what was said: the header changes, and the signature. A changed message goes into a new
+    /// file; where only its header is changed, the body after it in pieces.
+    pub(super) async fn edit(
+        &self,
+        decided: &mut Decided,
+        whose: &Message<'_>,
+    ) -> Result<(), Refusal> {
+        if decided.sign_action().is_some() && self.sign(decided, whose).await? {
+            return Ok(());
+        }
+        let Some(head) = decided.changed_head() else { return Ok(()) };
         // It is no longer needed, and may be large.
-        self.loaded = None;
-        let body = self.submission.head.len() as u64;
-        let old = std::mem::replace(&mut self.submission.file, queue.spool().begin());
-        let (spool, start) = (queue.spool().clone(), head.clone());
-        let written = tokio::task::spawn_blocking(move || rewrite(&spool, old, body, &start));
-        let written = written.await.or_later(|| "write a changed message".into());
-        self.submission.file = written.flatten().map_err(Refusal::no_room)?;
-        self.submission.head = head;
-        self.header_changed = true;
+        decided.loaded = None;
+        let body = decided.submission.head.len() as u64;
+        let old = std::mem::replace(&mut decided.submission.file, self.queue.spool().begin());
+        let (spool, start) = (self.queue.spool().clone(), head.clone());
+        decided.submission.file = apart(move || rewrite(&spool, old, body, &start)).await?;
+        decided.submission.head = head;
+        decided.header_changed = true;
         Ok(())
     }
 
-    /// The one function that turns a decision into bytes.
-    fn edited(&self) -> Edited {
-        let Some(decision) = &self.decision else { return Edited::Same };
-        let before: Arc<Message> = match &self.loaded {
-            Some(message) => message.clone(),
-            None => Arc::new(Message::from_headers(self.submission.head.clone())),
+    /// Changes and signs the message; `false` where that failed, so that it is held unsigned.
+    async fn sign(&self, decided: &mut Decided, whose: &Message<'_>) -> Result<bool, Refusal> {
+        let Some(decision) = decided.decision.clone() else { return Ok(false) };
+        let message = self.whole(decided, whose).await?;
+        let (generation, account) = (decided.generation.clone(), whose.account.clone());
+        let user = whose.user.name.clone();
+        let job = move || {
+            let sign = || generation.outgoing(message, &decision, &account, &user);
+            catch_unwind(AssertUnwindSafe(sign))
         };
-        let after = perform::edit(Message::from_headers(before.head_block()), &decision.actions);
-        match after.head_block() == before.head_block() {
-            true => Edited::Same,
-            false => Edited::Header(after.head_block().to_vec()),
-        }
+        let Edited { message, signing } = match self.workers.run(job).await {
+            Ok(Ok(Ok(edited))) => edited,
+            Ok(Ok(Err(error))) => {
+                let why = || format!("the signature cannot be made: {error}");
+                decided.held.get_or_insert_with(why);
+                return Ok(false);
+            }
+            Ok(Err(_)) => {
+                let why = "a fault of mailmill itself; please report it";
+                return Err(Refusal::later(Error::temporary("sign a message", why)));
+            }
+            Err(error) => return Err(Refusal::later(error)),
+        };
+        decided.signing = signing;
+        let (spool, bytes) = (self.queue.spool().clone(), message.bytes().clone());
+        let written = apart(move || {
+            let mut file = spool.begin();
+            file.write_blocking(&bytes).map(|()| file)
+        });
+        decided.submission.file = written.await?;
+        decided.submission.head = message.head_block().to_vec();
+        decided.header_changed = true;
+        Ok(true)
     }
+
+    /// All of the message, which is loaded where it has not been.
+    async fn whole(&self, decided: &mut Decided, whose: &Message<'_>) -> Result<Mail, Refusal> {
+        let Decided { submission, loaded, .. } = decided;
+        if let Some(bytes) = submission.file.in_memory() {
+            return Ok(Mail::whole(bytes));
+        }
+        let message = match loaded.take() {
+            Some(message) => message,
+            None => self.load(whose.account, submission).await?,
+        };
+        Ok(Mail::whole(message.bytes().clone()))
+    }
+}
+
+impl Decided {
+    /// Which of the actions asks for the signature: the last of its kind counts.
+    pub(super) fn sign_action(&self) -> Option<usize> {
+        let actions = self.decision.as_ref().map_or(&[][..], |decision| &decision.actions);
+        actions.iter().rposition(|said| matches!(said.action, Action::Sign { .. }))
+    }
+
+    /// The header block after the changes; `None` where it is the same.
+    fn changed_head(&self) -> Option<Vec<u8>> {
+        let before = Mail::from_headers(self.submission.head.clone());
+        let before = before.head_block();
+        let after = edit(Mail::from_headers(before), &self.decision.as_ref()?.actions);
+        (after.head_block() != before).then(|| after.head_block().to_vec())
+    }
+}
+
+/// Runs what blocks on the disk.
+async fn apart(
+    job: impl FnOnce() -> Result<SpoolFile> + Send + 'static,
+) -> Result<SpoolFile, Refusal> {
+    let written = tokio::task::spawn_blocking(job).await;
+    written.or_later(|| "write a changed message".into()).flatten().map_err(Refusal::no_room)
 }
 
 /// A file of this header block and what stands in `old` from `body` on. Blocks.

@@ -1,15 +1,16 @@
-//! The record of what was decided of a message that is sent, for `explain` and `links`. It has no
-//! mark and is settled at once: what becomes of the message stands in its queue entry.
+//! The record of what was decided of a message that is sent, for `explain` and `links`. It is settled
+//! at once, with a mark for its signature: what becomes of the message stands in its queue entry.
 
 use super::Line;
 use super::decide::{Decided, NOWHERE};
 use crate::config::Account;
+use crate::mail::signature::Signing;
 use crate::mail::{MailboxName, Message, MessageKey, Uid, UidValidity};
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::{Action, Decision};
 use crate::send::Refusal;
 use crate::send::dialogue::Reply;
-use crate::store::{Change, MessageRecord, State};
+use crate::store::{Change, Mark, MarkOutcome, MessageRecord, State};
 use std::sync::Arc;
 
 /// The most bytes of a record.
@@ -43,7 +44,7 @@ impl Line {
             decided_ms: self.clock.now_ms(),
             decision: decision.clone(),
             state: State::Settled,
-            marks: Vec::new(),
+            marks: decided.mark(self.clock.now_ms()).into_iter().collect(),
             hold: None,
         };
         if serde_json::to_vec(&record).map_or(usize::MAX, |json| json.len()) > MOST {
@@ -56,6 +57,18 @@ impl Line {
             changes.extend(states(account, decision));
         }
         Ok(Kept { id: Some(id), changes })
+    }
+}
+
+impl Decided {
+    /// What became of the signature.
+    fn mark(&self, at_ms: i64) -> Option<Mark> {
+        let (action, signing) = (self.sign_action()?, self.signing.as_ref()?);
+        let outcome = match signing {
+            Signing::Signed { .. } | Signing::Already { .. } => MarkOutcome::Done,
+            Signing::Not { .. } => MarkOutcome::Failed,
+        };
+        Some(Mark { action, at_ms, outcome, note: Some(signing.to_string()) })
     }
 }
 
