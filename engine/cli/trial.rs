@@ -36,7 +36,7 @@ pub struct Args {
     /// The single step to run, by its script's or plugin's name
     #[arg(long, group = "rules")]
     step: Option<String>,
-    /// The account it would arrive in; default: the first that uses the pipeline
+    /// The account it would arrive in or leave; default: the first that uses the pipeline
     #[arg(long)]
     account: Option<String>,
     /// Which way the message goes
@@ -170,7 +170,10 @@ impl<'a> Trial<'a> {
                 return Err(wrong(format!("there is no account \"{name}\"")));
             }
             Some(name) => name.as_str(),
-            None => trial::account(config, args.pipeline.as_deref()),
+            None => {
+                let inbound = args.direction == Way::Inbound;
+                trial::account(config, args.pipeline.as_deref().filter(|_| inbound))
+            }
         };
         let memory = Arc::new(Remembered::of(&config.engine.data)?);
         generation.number = memory.number(&generation.digest)?;

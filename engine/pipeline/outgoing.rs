@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Account;
 use crate::error::{Error, Result};
 use crate::mail::Message;
-use crate::mail::signature::{self, Signing};
+use crate::mail::signature::{self, Signature, Signing};
 
 /// A message as it is sent.
 #[derive(Debug)]
@@ -56,10 +56,24 @@ impl Generation {
         by: (Option<&str>, &str),
         now_ms: i64,
     ) -> Result<(Message, Signing)> {
-        let fields = Fields::new(self.tables(), account, by, now_ms);
-        let signature = self.templates().render(template, &fields)?;
+        let signature = self.render(template, account, by, now_ms)?;
         signature::sign(message, &signature)
             .map_err(|_| Error::permanent("sign the message", "its body is not here"))
+    }
+
+    /// A template with the fields of this account, and of this project and user.
+    ///
+    /// # Errors
+    /// Permanent: it is not in this generation, or fails with these fields.
+    pub fn render(
+        &self,
+        template: &str,
+        account: &Account,
+        by: (Option<&str>, &str),
+        now_ms: i64,
+    ) -> Result<Signature> {
+        let fields = Fields::new(self.tables(), account, by, now_ms);
+        self.templates().render(template, &fields)
     }
 }
 

@@ -24,6 +24,7 @@ fn full() -> Mill {
     let mill = mill(FULL);
     mill.write("plugins/own.wasm", Guest::default().build());
     mill.write("projects.csv", TABLE);
+    mill.write("templates/firm.html", "<p>{{ project.mailbox }}</p>\n");
     mill
 }
 
@@ -32,11 +33,12 @@ fn a_broken_part_keeps_the_old_rules_and_the_next_good_save_heals_it() {
     let hangs = Guest { describe_body: "(loop $l br $l) i32.const 16", ..Guest::default() };
     let plugin = Guest::default().build();
     let cut = &plugin[..plugin.len() / 2];
-    let broken: [(&str, &str, Vec<u8>, &str); 6] = [
+    let broken: [(&str, &str, Vec<u8>, &str); 7] = [
         ("script", "scripts/sort.rhai", b"fn inbound(mail) { mail.mov_to(1); }".into(), "mov_to"),
         ("plugin", "plugins/own.wasm", b"no plugin".into(), "is not WASM"),
         ("plugin that was cut", "plugins/own.wasm", cut.into(), "not a valid component"),
         ("plugin that hangs in its start", "plugins/own.wasm", hangs.build(), "longer than 1s"),
+        ("template", "templates/firm.html", b"<p>{{ project.nmae }}</p>".into(), "firm.html:1:7"),
         ("table", "projects.csv", b"code,mailbox\nT-1\n".into(), "projects.csv:2"),
         (
             "configuration",
@@ -166,4 +168,39 @@ fn a_failing_test_of_the_user_refuses_what_it_gates() {
     mill.write("scripts/sort.test.toml", test("second"));
     in_force(&mut running, "the test that was put right");
     assert_eq!(decided(&mill, &mut running, "after")["did"][0], "moved to second");
+}
+
+#[test]
+fn a_new_template_is_in_force_at_once_and_a_removed_one_no_more() {
+    let mill = mill(CONFIG);
+    let mut running = started(&mill);
+    mill.write("templates/firm.txt", "Firm\n");
+    in_force(&mut running, "a new template in a new folder");
+    mill.write("templates/kita.txt", "{{ prject.code }}\n");
+    let refused = running.wait_event("refused");
+    assert!(refused["faults"].to_string().contains("kita.txt:1"), "{refused}");
+    std::fs::remove_file(mill.path("templates/kita.txt")).unwrap();
+    running.wait_event("unchanged");
+    std::fs::remove_file(mill.path("templates/firm.txt")).unwrap();
+    in_force(&mut running, "without the template");
+}
+
+#[test]
+fn a_new_file_of_tests_gates_at_once() {
+    let mill = mill(CONFIG);
+    let mut running = started(&mill);
+    // It says that the rules in force are wrong: they stay, and that is told.
+    mill.write(
+        "scripts/sort.test.toml",
+        "[[case]]\nname = \"all mail is sorted\"\nstep = \"sort\"\ngate = true\n\
+         message = \"Subject: x\\n\\nHello.\\n\"\n\
+         expect.contains = [{ action = \"move_to\", mailbox = \"second\" }]\n",
+    );
+    let refused = running.wait_event("refused");
+    assert!(refused["faults"].to_string().contains("all mail is sorted"), "{refused}");
+    assert_eq!(decided(&mill, &mut running, "during")["did"][0], "moved to first");
+    mill.write("scripts/sort.rhai", rule("second"));
+    in_force(&mut running, "the rule that was put right");
+    std::fs::remove_file(mill.path("scripts/sort.test.toml")).unwrap();
+    in_force(&mut running, "without the tests");
 }

@@ -51,12 +51,13 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
 ];
 
 /// Where each outside library lives: a folder, or a file of that name.
-const HOMES: [(&str, &str); 11] = [
+const HOMES: [(&str, &str); 12] = [
     ("sled", "engine/store"),
     ("async_imap", "engine/mailbox/imap"),
     ("imap_proto", "engine/mailbox/imap"),
     ("rhai", "engine/pipeline"),
     ("wasmtime", "engine/pipeline"),
+    ("minijinja", "engine/pipeline/template"),
     ("notify", "engine/pipeline"),
     ("mail_parser", "engine/mail"),
     ("lettre", "engine/send/relay"),

@@ -187,6 +187,11 @@ impl Check<'_> {
     /// The images that an HTML template shows.
     fn images(&mut self, file: &str, text: &str) -> Vec<Image> {
         let mut images: Vec<Image> = Vec::new();
+        for (at, name) in local(text) {
+            let what = "this image would not be seen: it lies on no server";
+            let fault = Fault::at_byte(self.shown(file), text, at, what);
+            self.faults.0.push(fault.help(format!("write src=\"cid:{name}\"")));
+        }
         for (at, name) in references(text) {
             if images.iter().any(|image| image.name == name) {
                 continue;
@@ -241,7 +246,7 @@ fn image(name: &str, media_type: &'static str, bytes: &Arc<[u8]>) -> Image {
     Image { id, name: name.to_owned(), media_type, bytes: bytes.clone() }
 }
 
-/// The images that are shown by `cid:`, and those of `src` that nobody would see.
+/// The images that are shown by `cid:`, and where.
 fn references(text: &str) -> Vec<(usize, &str)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let mut found = Vec::new();
@@ -249,6 +254,12 @@ fn references(text: &str) -> Vec<(usize, &str)> {
         let rest = &text[at + 4..];
         found.push((at, &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]));
     }
+    found
+}
+
+/// Images that are named as files, and where.
+fn local(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
     for (at, quoted) in text.match_indices("src=") {
         let value = &text[at + quoted.len()..];
         let value = value.trim_start_matches(['"', '\'']);
