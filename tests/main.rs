@@ -31,5 +31,6 @@ mod rule_tests;
 mod script_faults;
 mod scripts;
 mod store;
+mod submission;
 mod tidy;
 mod trouble;
