@@ -58,7 +58,7 @@ mod token;
 mod worker;
 
 pub use accept::{Accept, Accepted, Refusal, Submission};
-pub use intake::Intake;
+pub use intake::{Intake, Taken};
 pub use lanes::{Figures, LaneFigures};
 pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};

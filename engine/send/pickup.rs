@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Accept, Refusal, Submission};
 use super::dialogue::Reply;
 use super::drop::{self, LONGEST_SLIP, Sender, Slip};
-use super::{Intake, Queue, Stamp, Via, host, machine};
+use super::{Intake, Queue, Stamp, Taken, Via, host, machine};
 use crate::clock::Clock;
 use crate::config::{Config, Right, User};
 use crate::error::{Context, Error, Result, Retry};
 use crate::mail::Envelope;
-use crate::mail::envelope::{Charset, EnvelopeAddress};
+use crate::mail::envelope::{Body, Charset, EnvelopeAddress};
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::Live;
 use crate::store::{Change, Store};
@@ -181,11 +181,14 @@ impl Pickup {
         let config = generation.config();
         let user = self.user(config, uid).await?;
         let slip = slip(&mut file)?;
-        let envelope = envelope(&slip, user, config)?;
-        let (head, spool) = self.read(file, &slip, (user, uid), config).await?;
+        let mut envelope = envelope(&slip, user, config)?;
+        let Taken { head, file, body } = self.read(file, &slip, (user, uid), config).await?;
+        if body == Body::EightBitMime {
+            envelope.body = body;
+        }
         let changes = vec![note(name, "taken")];
         let user = user.name.clone();
-        let submission = Submission { user, envelope, head, file: spool, changes };
+        let submission = Submission { user, envelope, head, file, changes };
         self.shared.accept.accept(submission).await.map(|_| ())
     }
 
@@ -196,7 +199,7 @@ impl Pickup {
         slip: &Slip,
         (user, uid): (&User, u32),
         config: &Config,
-    ) -> Result<(Vec<u8>, super::SpoolFile), Refusal> {
+    ) -> Result<Taken, Refusal> {
         let terms = config.submission.as_ref();
         let most = terms.map_or(LARGEST, |terms| terms.max_size);
         let host = terms.map_or_else(machine, host);
