@@ -20,6 +20,8 @@ use crate::clock::Clock;
 use crate::daemon::{Reloads, Status, Wish};
 use crate::error::{Context, Error, Result, Retry};
 use crate::fault_point::{Point, reach};
+use crate::maillog::{Form, Maillog};
+use crate::send::{Queue, Spool};
 use crate::store::{Generations, MessageRecord, State, Store, changes};
 
 const NAME: &str = "control.sock";
@@ -94,6 +96,35 @@ pub enum Request {
         /// The newer one; 0 means the one in force.
         to: u64,
     },
+    /// What waits to be sent.
+    Queue,
+    /// One message that waits to be sent.
+    QueueShow {
+        /// Its id.
+        id: u64,
+    },
+    /// Try messages in the queue at once.
+    QueueRetry {
+        /// Their ids; empty means all that are not held.
+        ids: Vec<u64>,
+    },
+    /// Let messages in the queue wait for a person.
+    QueueHold {
+        /// Their ids.
+        ids: Vec<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// Send held messages of the queue.
+    QueueRelease {
+        /// Their ids.
+        ids: Vec<u64>,
+    },
+    /// Remove messages from the queue without sending them.
+    QueueDrop {
+        /// Their ids.
+        ids: Vec<u64>,
+    },
     /// A step's memory.
     StepState {
         /// The account.
@@ -112,13 +143,14 @@ pub struct Desk {
     status: Option<Status>,
     reloads: Option<Reloads>,
     generations: Option<Generations>,
+    queue: Option<Queue>,
     clock: Clock,
 }
 
 impl Desk {
     /// A desk over a store, with the status of the running accounts where there are some.
     pub fn new(store: Store, status: Option<Status>, clock: Clock) -> Self {
-        Self { store, status, reloads: None, generations: None, clock }
+        Self { store, status, reloads: None, generations: None, queue: None, clock }
     }
 
     /// The desk of a running engine.
@@ -135,6 +167,23 @@ impl Desk {
     #[must_use]
     pub fn with_generations(self, data: &Path) -> Self {
         Self { generations: Some(Generations::of(data)), ..self }
+    }
+
+    /// With the queue of a running engine.
+    #[must_use]
+    pub fn with_queue(self, queue: &Queue) -> Self {
+        Self { queue: Some(queue.clone()), ..self }
+    }
+
+    /// With the queue of this data folder, of which nothing is sent now.
+    ///
+    /// # Errors
+    /// The queue's folder cannot be opened, or the store not be read.
+    pub fn with_queue_in(self, data: &Path) -> Result<Self> {
+        let log = Maillog::new(Form::Text, self.clock.clone(), Box::new(std::io::sink()));
+        let queue = Queue::new(self.store.clone(), Spool::open(data)?, (self.clock.clone(), log));
+        queue.look()?;
+        Ok(self.with_queue(&queue))
     }
 
     /// Answers a request.
@@ -157,6 +206,12 @@ impl Desk {
             Request::Came { number } => value(&self.reloads()?.came(*number)?),
             Request::Generations => self.kept(),
             Request::GenerationDiff { from, to } => self.diff(*from, *to),
+            Request::Queue => value(&self.queue()?.list()?),
+            Request::QueueShow { id } => self.queued(*id),
+            Request::QueueRetry { ids } => value(&self.queue()?.retry(ids)?),
+            Request::QueueHold { ids, reason } => value(&self.queue()?.hold(ids, reason)?),
+            Request::QueueRelease { ids } => value(&self.queue()?.release(ids)?),
+            Request::QueueDrop { ids } => value(&self.queue()?.drop(ids)?),
             Request::StepState { account, step, key } => {
                 value(&self.store.state(account, step, key)?)
             }
@@ -168,6 +223,22 @@ impl Desk {
             Error::temporary("reload the rules", "no engine runs that could")
                 .next("the next `mailmill run` starts with what is on disk")
         })
+    }
+
+    fn queue(&self) -> Result<&Queue> {
+        let what = "look at the queue";
+        self.queue.as_ref().ok_or_else(|| Error::permanent(what, "none is known here"))
+    }
+
+    fn queued(&self, id: u64) -> Result<Value> {
+        match self.queue()?.show(id)? {
+            Some(entry) => value(&entry),
+            None => Err(Error::permanent(
+                format!("find queued message {id}"),
+                "it is not in the queue: it was sent, given up or dropped",
+            )
+            .next("see `mailmill queue list`, and the log")),
+        }
     }
 
     fn generations(&self) -> Result<&Generations> {
@@ -207,7 +278,10 @@ impl Desk {
             None => Value::Null,
         };
         let held = self.store.held()?.len();
-        Ok(json!({ "v": 1, "running": self.status.is_some(), "engine": engine, "held": held }))
+        let queue = self.queue.as_ref().map(Queue::figures);
+        Ok(json!({
+            "v": 1, "running": self.status.is_some(), "engine": engine, "held": held, "queue": queue,
+        }))
     }
 
     fn retry(&self, ids: &[u64]) -> Result<Value> {

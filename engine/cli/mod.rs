@@ -21,6 +21,7 @@ pub mod generations;
 pub mod held;
 pub mod inspect;
 pub mod links;
+pub mod queue;
 pub mod reload;
 pub mod run;
 pub mod sendmail;
@@ -111,6 +112,7 @@ enum Command {
     Status(status::Args),
     Links(links::Args),
     Held(held::Args),
+    Queue(queue::Args),
     Reload(reload::Args),
     Generations(generations::Args),
     Store(store::Args),
@@ -171,6 +173,7 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Status(args) => status::run(args, output),
         Command::Links(args) => links::run(args, output),
         Command::Held(args) => held::run(args, output),
+        Command::Queue(args) => queue::run(args, output),
         Command::Reload(args) => reload::run(args, output),
         Command::Generations(args) => generations::run(args, output),
         Command::Store(args) => store::run(args, output),
@@ -220,6 +223,7 @@ fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
         .next("start it with `mailmill run`"));
     }
     let desk = Desk::new(open_store(data)?, None, Clock::System).with_generations(data);
+    let desk = desk.with_queue_in(data)?;
     let answer = desk.answer(request)?;
     Ok((answer, By::Store))
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{ConfigArg, Exit, Output, ask};
+use crate::clock::rfc3339;
 use crate::control::Request;
 use crate::daemon::{Refusal, RulesStatus, Snapshot, TrialStatus};
 use crate::mail::inert;
 use crate::pipeline::{Contrast, Leaving};
+use crate::send::Figures;
 
 /// Show the engine, its accounts and how much is held; exit 1 if an account is not well or
 /// changed rules were refused
@@ -25,6 +27,8 @@ pub struct Args {
 struct Answer {
     engine: Option<Snapshot>,
     held: usize,
+    #[serde(default)]
+    queue: Option<Figures>,
 }
 
 /// Runs the command.
@@ -65,6 +69,26 @@ fn show(answer: &Answer, output: &mut Output<'_>) {
     match answer.held {
         0 => output.line("nothing is held"),
         held => output.line(format_args!("{held} held: see `mailmill held list`")),
+    }
+    if let Some(queue) = &answer.queue {
+        show_queue(queue, output);
+    }
+}
+
+/// What waits to be sent; nothing where nothing does.
+fn show_queue(queue: &Figures, output: &mut Output<'_>) {
+    let Figures { waiting, held, oldest_ms, accounts } = queue;
+    if waiting + held > 0 {
+        let oldest =
+            oldest_ms.map_or(String::new(), |ms| format!(", the oldest since {}", rfc3339(ms)));
+        output.line(format_args!(
+            "queue: {waiting} wait to be sent{oldest}, {held} held: see `mailmill queue list`"
+        ));
+    }
+    for (name, lane) in accounts {
+        if let Some(error) = &lane.error {
+            output.line(format_args!("    {name}: {} wait: {}", lane.waiting, inert(error)));
+        }
     }
 }
 

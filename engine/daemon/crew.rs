@@ -24,11 +24,11 @@ use crate::workers::Workers;
 pub(super) struct Shared {
     pub(super) live: Live,
     pub(super) store: Store,
+    pub(super) queue: Queue,
     pub(super) workers: Workers,
     pub(super) clock: Clock,
     pub(super) log: Maillog,
     pub(super) status: Status,
-    pub(super) queue: Queue,
 }
 
 /// The accounts that are served.

@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, Faults};
 use crate::maillog::{Event, Maillog};
 use crate::pipeline::{self, Attempt, Candidate, Live, Prints};
-use crate::send::{Queue, Spool};
 use crate::store::{Generations, Standing, Store};
 use crate::workers::Workers;
 
 mod account;
 mod crew;
+mod outgoing;
 mod reload;
 mod status;
 mod submission;
@@ -30,6 +30,7 @@ pub use reload::{Came, Reloads, Wish};
 pub use status::{AccountStatus, Refusal, RulesStatus, Snapshot, Status, TrialStatus};
 
 use crew::{Crew, Shared};
+use outgoing::Outgoing;
 use reload::Reloader;
 use submission::Intake;
 
@@ -154,8 +155,8 @@ impl Engine {
         });
         let live = Live::new(Arc::new(candidate.generation));
         let workers = Workers::start()?;
-        let queue = Queue::new(store.clone(), Spool::open(&data)?, (clock.clone(), log.clone()));
-        let shared = Shared { live, store, workers, clock, log, status, queue };
+        let queue = outgoing::open(&data, &store, &clock, &log)?;
+        let shared = Shared { live, store, queue, workers, clock, log, status };
         Ok(Self { shared, on_disk, standing })
     }
 
@@ -170,7 +171,7 @@ impl Engine {
         let (reloads, asks) = Reloads::new();
         let reloads = (until == Until::Stopped).then_some(reloads);
         let desk = Desk::of_engine(&shared.store, (&shared.status, reloads), &shared.clock);
-        let desk = desk.with_generations(&config.engine.data);
+        let desk = desk.with_generations(&config.engine.data).with_queue(&shared.queue);
         let socket = control::listen(&config.engine.data, desk)?;
         let (accounts, changes) = watch::channel(config.clone());
         let intake = match until {
@@ -179,6 +180,7 @@ impl Engine {
         };
         let taking_in = changes.clone();
         let mut crew = Crew::new(shared.clone(), until, stop.clone());
+        let mut outgoing = Outgoing::start(&shared.queue, config.clone(), until);
         crew.apply(config);
         tell_start(&shared, crew.len());
         let ended = stop.child_token();
@@ -187,7 +189,8 @@ impl Engine {
             let reloader = Reloader::new(shared.clone(), (accounts, asks), (on_disk, standing));
             tokio::spawn(reloader.run(ended.clone()))
         });
-        let result = wait(&shared, &mut crew, (until, changes), &stop).await;
+        let result = wait(&shared, (&mut crew, &mut outgoing), (until, changes), &stop).await;
+        outgoing.stop().await;
         ended.cancel();
         if let Some(intake) = intake {
             // It ends within its grace; one that panicked has told its own story.
@@ -266,7 +269,7 @@ fn prune(shared: &Shared) {
 /// each new configuration has.
 async fn wait(
     shared: &Shared,
-    crew: &mut Crew,
+    (crew, outgoing): (&mut Crew, &mut Outgoing),
     (until, mut changes): (Until, watch::Receiver<Arc<Config>>),
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -277,6 +280,7 @@ async fn wait(
             _ = hourly.tick() => prune(shared),
             Ok(()) = changes.changed() => {
                 let config = changes.borrow_and_update().clone();
+                outgoing.apply(config.clone());
                 crew.apply(config);
             }
             ended = crew.ended(), if crew.is_busy() => {

@@ -132,6 +132,6 @@ impl Sender {
 
     /// The machine's name.
     pub(super) fn own_host() -> String {
-        super::relay::own_name()
+        super::machine()
     }
 }

@@ -15,6 +15,7 @@ use super::reply::Reply;
 use super::wire::{Stream, Wire};
 use crate::config::{Security, Smtp};
 use crate::error::Retry;
+use crate::send::machine;
 use crate::tls;
 
 /// Limits of the steps (RFC 5321 section 4.5.3.2).
@@ -149,22 +150,11 @@ async fn greeting(wire: &mut Wire<impl Stream>) -> Result<(), Failure> {
 }
 
 async fn hello(wire: &mut Wire<impl Stream>) -> Result<Abilities, Failure> {
-    let answer = wire.ask(&format!("EHLO {}", own_name()), COMMAND).await?;
+    let answer = wire.ask(&format!("EHLO {}", machine()), COMMAND).await?;
     if !answer.is_positive() {
         return Err(Failure::lost(format!("EHLO is refused: {}", answer.shown())));
     }
     Ok(Abilities::of(&answer))
-}
-
-/// How this machine calls itself (RFC 5321 section 4.1.1.1).
-pub(in crate::send) fn own_name() -> String {
-    let name = rustix::system::uname();
-    let name = name.nodename().to_string_lossy();
-    let fit = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
-    match !name.is_empty() && name.len() < 200 && name.bytes().all(fit) {
-        true => name.into_owned(),
-        false => "localhost".into(),
-    }
 }
 
 impl Abilities {

@@ -16,7 +16,6 @@ mod reply;
 mod transaction;
 mod wire;
 
-pub(super) use connect::own_name;
 pub use connect::{Relay, connect};
 pub use refusal::{Failure, Fate, Kind};
 pub use reply::Reply;
