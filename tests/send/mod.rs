@@ -147,7 +147,12 @@ impl Post {
 
     #[track_caller]
     fn until_empty(&self) {
-        self.until("an empty queue", || self.queue.list().unwrap().is_empty());
+        self.until("an empty queue", || {
+            let figures = self.queue.figures();
+            figures.waiting + figures.held == 0
+                && self.queue.list().unwrap().is_empty()
+                && self.files().is_empty()
+        });
     }
 
     /// All lines of the log.

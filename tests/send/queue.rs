@@ -77,8 +77,10 @@ async fn people_hold_release_retry_and_drop() {
     post.run();
     let sent = post.send("sent", &["bob@example.test"]).await;
     post.until("the third to be sent", || post.queue.show(sent).unwrap().is_none());
-    let figures = post.queue.figures();
-    assert_eq!((figures.waiting, figures.held), (0, 2));
+    post.until("the figures to tell", || {
+        let figures = post.queue.figures();
+        (figures.waiting, figures.held) == (0, 2)
+    });
     let why = post.queue.release(&[held, 999]).unwrap_err().to_string();
     assert!(why.contains("999") && why.contains("not in the queue"), "{why}");
     assert!(post.entry(held).held.is_some(), "a wrong id changes nothing");

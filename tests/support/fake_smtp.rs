@@ -78,7 +78,7 @@ impl FakeSmtp {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = serving.clone();
-                std::thread::spawn(move || drop(serve(stream, &shared)));
+                std::thread::spawn(move || serve(stream, &shared));
             }
         });
         Self { port, shared }
@@ -106,12 +106,21 @@ struct Session<'s> {
 impl Session<'_> {
     /// Says what the script says, else this; `None` where the connection ends.
     fn at(&mut self, stage: Stage, line: &str, usual: &str) -> Option<bool> {
+        let act = self.act(stage, line);
+        self.do_it(act, usual)
+    }
+
+    fn act(&self, stage: Stage, line: &str) -> Option<Act> {
         let before = {
             let mut reached = self.shared.reached.lock().unwrap();
             reached.push(stage);
             reached.iter().filter(|one| **one == stage).count() - 1
         };
-        match (self.shared.script)(stage, line, before) {
+        (self.shared.script)(stage, line, before)
+    }
+
+    fn do_it(&mut self, act: Option<Act>, usual: &str) -> Option<bool> {
+        match act {
             None => {
                 self.say(&format!("{usual}\r\n"))?;
                 Some(true)
@@ -171,8 +180,12 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
                 hello.push_str(&format!("250 {last}"));
                 session.at(Stage::Ehlo, &line, &hello)?;
             }
-            "STARTTLS" => drop(session.at(Stage::StartTls, &line, "454 4.7.0 not here")?),
-            "AUTH" => drop(session.at(Stage::Auth, &line, "235 2.7.0 welcome")?),
+            "STARTTLS" => {
+                session.at(Stage::StartTls, &line, "454 4.7.0 not here")?;
+            }
+            "AUTH" => {
+                session.at(Stage::Auth, &line, "235 2.7.0 welcome")?;
+            }
             "MAIL" => {
                 if session.at(Stage::Mail, &line, "250 2.1.0 fine")? {
                     (from, to) = (address(&line), Vec::new());
@@ -189,12 +202,11 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
                 }
                 let text = session.data()?;
                 let taken = Taken { from: from.clone(), to: std::mem::take(&mut to), text };
-                let before = shared.taken.lock().unwrap().len();
-                let act = (shared.script)(Stage::End, &taken.text, before);
+                let act = session.act(Stage::End, &taken.text);
                 if matches!(act, None | Some(Act::TakeAndClose)) {
-                    shared.taken.lock().unwrap().push(taken.clone());
+                    shared.taken.lock().unwrap().push(taken);
                 }
-                session.at(Stage::End, &taken.text, "250 2.0.0 taken")?;
+                session.do_it(act, "250 2.0.0 taken")?;
             }
             "RSET" => {
                 to.clear();

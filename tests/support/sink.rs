@@ -71,11 +71,6 @@ impl Sink {
         };
         paths.iter().map(stored).collect()
     }
-
-    /// The lines of its log.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log.jsonl")).unwrap_or_default()
-    }
 }
 
 impl Drop for Sink {
