@@ -30,6 +30,7 @@ mod reload;
 mod rule_tests;
 mod script_faults;
 mod scripts;
+mod send;
 mod signature;
 mod store;
 mod submission;

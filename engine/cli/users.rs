@@ -9,7 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConfigArg, Exit, Output};
-use crate::config::{Config, Right, User};
+use crate::config::{Account, Config, Right, User};
 use crate::error::{Context, Error, Result};
 use crate::send::password;
 
@@ -109,7 +109,7 @@ fn addresses(config: &Config, user: &User) -> Vec<String> {
     let all = |name: Option<&String>| {
         let accounts =
             config.accounts.values().filter(move |one| name.is_none_or(|n| *n == one.name));
-        accounts.flat_map(|account| account.addresses()).map(str::to_owned).collect()
+        accounts.flat_map(Account::addresses).map(str::to_owned).collect()
     };
     let addresses = user.send_as.iter().flat_map(|right| match right {
         Right::All => vec!["*".to_owned()],

@@ -176,7 +176,7 @@ fn not_queued(error: Error) -> Refusal {
         Retry::Later => Refusal::no_room(error),
         Retry::Never => {
             let reply = Reply::new(554, "5.3.0", "the message cannot be queued as it is");
-            Refusal { reply, cause: Some(error) }
+            Refusal { reply, cause: Some(Box::new(error)) }
         }
     }
 }

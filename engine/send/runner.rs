@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::conclude::Sender;
 use super::queue::Queue;
-use super::timekeeper;
+use super::timekeeper::{self, Left};
 use super::worker::{Line, Rest, Worker};
 use crate::config::{Account, Config, QueueTimes, Smtp};
 use crate::maillog::Event;
 
 /// How often the time is looked at.
 const LOOK: Duration = Duration::from_secs(30);
+/// How soon again where something was being relayed.
+const SOON: Duration = Duration::from_millis(200);
 
 /// Those who send. Dropped, they end where they are, which loses nothing.
 pub struct Runner {
@@ -107,11 +109,16 @@ async fn keep_time(queue: Queue, config: watch::Receiver<Arc<Config>>, stop: Can
     loop {
         let now = config.borrow().clone();
         let looked = queue.aside(move |queue| timekeeper::look(queue, &now)).await;
-        if let Err(error) = looked {
-            queue.log().say(&Event::Warning { text: error.to_string() });
-        }
+        let next = match looked {
+            Ok(Left::Nothing) => LOOK,
+            Ok(Left::Something) => SOON,
+            Err(error) => {
+                queue.log().say(&Event::Warning { text: error.to_string() });
+                LOOK
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(next) => {}
             () = bell.notified() => {}
             () = stop.cancelled() => return,
         }

@@ -10,15 +10,20 @@ use crate::config::{Config, QueueTimes};
 use crate::error::Result;
 use crate::store::{DelayNotice, RecipientState};
 
-/// Gives up what is too old, and tells who waits. Blocks.
+/// Gives up what is too old, and tells who waits; says whether something of it was in another's hands
+/// and has to be looked at again. Blocks.
 ///
 /// # Errors
 /// The store or the disk fails.
-pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<()> {
+pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<Left> {
     let times = &config.queue;
     let now_ms = queue.clock().now_ms();
+    let mut left = Left::Nothing;
     for (id, account, task) in due(queue, times, now_ms) {
-        let Some(claim) = queue.claim(id) else { continue };
+        let Some(claim) = queue.claim(id) else {
+            left = Left::Something;
+            continue;
+        };
         let sender = sender(config, &account);
         conclude(queue, claim.id, &sender, |entry| match task {
             Task::GiveUp => {
@@ -37,7 +42,14 @@ pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<()> {
             }
         })?;
     }
-    Ok(())
+    Ok(left)
+}
+
+/// Whether something is left to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    Something,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

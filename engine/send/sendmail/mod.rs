@@ -91,7 +91,7 @@ pub fn send(
 ) -> Result<(), Failure> {
     let dots = if call.ignore_dots { Dots::Text } else { Dots::End };
     let mut lines = Lines::new(input, dots);
-    let (head, first) = lines.header().map_err(unreadable)?;
+    let (head, first) = lines.header().map_err(|why| unreadable(&why))?;
     let head = Message::from_headers(head);
     let slip = slip(call, &head)?;
     check(&Letter { head: &head, slip: &slip })?;
@@ -104,7 +104,7 @@ pub fn send(
     file.write(head.head_block()).map_err(not_kept)?;
     file.write(&first).map_err(not_kept)?;
     let mut size = (head.head_block().len() + first.len()) as u64;
-    while let Some(piece) = lines.piece().map_err(unreadable)? {
+    while let Some(piece) = lines.piece().map_err(|why| unreadable(&why))? {
         size += piece.len() as u64;
         if size > most {
             let text = format!("the message is larger than the {most} bytes that are accepted");
@@ -165,7 +165,7 @@ fn recipient(call: &Call, address: &str) -> Result<Recipient, Failure> {
     Ok(Recipient { address, notify: call.notify, orcpt: None })
 }
 
-fn unreadable(why: io::Error) -> Failure {
+fn unreadable(why: &io::Error) -> Failure {
     match why.kind() {
         ErrorKind::InvalidData => Failure::new(Code::Data, why.to_string()),
         _ => Failure::new(Code::Later, format!("the message cannot be read: {why}")),

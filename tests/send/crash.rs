@@ -1,0 +1,233 @@
+//! The engine dies between any two states of the queue, and is started again: every message that was
+//! promised is delivered, those in flight once more at most, and nothing else is sent.
+//!
+//! `MAILMILL_TEST_KILLS=200` dies so often at random moments under load (else 20 times).
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mailmill::clock::Clock;
+use mailmill::config::Config;
+use mailmill::maillog::{Form, Maillog};
+use mailmill::send::{Queue, Runner, Spool};
+use mailmill::store::Store;
+
+use super::{letter, outgoing, plain, times};
+use crate::crash::{random, seed};
+use crate::support::fake_smtp::{Act, FakeSmtp, Stage};
+
+const FOLDER: &str = "MAILMILL_TEST_QUEUE";
+const FROM: &str = "MAILMILL_TEST_QUEUE_FROM";
+const COUNT: &str = "MAILMILL_TEST_QUEUE_COUNT";
+
+/// Messages of one sweep.
+const MESSAGES: usize = 3;
+
+/// A relay that refuses one address for good, and one only the first time.
+fn server() -> FakeSmtp {
+    FakeSmtp::start(&["SIZE 1000000"], |stage, line, before| match stage {
+        Stage::Rcpt if line.contains("<gone@") => Some(Act::Say("550 5.1.1 gone\r\n".into())),
+        Stage::Mail if before == 1 => Some(Act::Say("451 4.3.0 later\r\n".into())),
+        _ => None,
+    })
+}
+
+fn prepare(port: u16) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = plain(port, "smtp_connections = 2", "[queue]\nretry = [\"100ms\"]\n");
+    std::fs::write(folder.path().join("mailmill.toml"), config).unwrap();
+    folder
+}
+
+/// What one life of the engine promised, and whether it came to its end.
+struct Life {
+    promised: Vec<String>,
+    ended: bool,
+}
+
+/// One life of a process that queues `count` messages from `from` on and sends all there is.
+fn live(
+    folder: &Path,
+    (from, count): (usize, usize),
+    fault: Option<String>,
+    kill: Option<u64>,
+) -> Life {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "send::crash::child_queues_and_sends", "--nocapture"])
+        .env(FOLDER, folder)
+        .env(FROM, from.to_string())
+        .env(COUNT, count.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some(fault) = fault {
+        command.env("MAILMILL_FAULT", fault);
+        command.env("MAILMILL_FAULT_REPORT", folder.join("points"));
+    }
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let killer = kill.map(|ms| {
+        let pid = child.id().to_string();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(ms));
+            let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
+        })
+    });
+    let mut life = Life { promised: Vec::new(), ended: false };
+    for line in lines.map_while(Result::ok) {
+        if let Some(at) = line.find("promised ") {
+            life.promised.push(line[at + 9..].trim().to_owned());
+        }
+        life.ended |= line.contains("all is sent");
+    }
+    child.wait().unwrap();
+    if let Some(killer) = killer {
+        killer.join().unwrap();
+    }
+    life
+}
+
+/// The process that is killed; nothing where it is run as a test.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_queues_and_sends() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let number = |name| std::env::var(name).unwrap().parse::<usize>().unwrap();
+    let config = Config::load(&Path::new(&folder).join("mailmill.toml")).unwrap();
+    let data = config.engine.data.clone();
+    let log = Maillog::new(Form::Text, Clock::System, Box::new(std::io::sink()));
+    let store = Store::open_within(&data, Duration::from_secs(5)).unwrap();
+    let queue = Queue::new(store, Spool::open(&data).unwrap(), (Clock::System, log));
+    queue.recover().unwrap();
+    // A person looks at what is in doubt for the second time.
+    let held: Vec<u64> =
+        queue.list().unwrap().iter().filter(|e| e.held.is_some()).map(|e| e.id).collect();
+    queue.release(&held).unwrap();
+    let runner = Runner::start(queue.clone(), Arc::new(config));
+    for at in number(FROM)..number(FROM) + number(COUNT) {
+        let token = format!("m{at}");
+        let to: &[&str] = match at % 3 {
+            1 => &["bob@example.test", "gone@example.test"],
+            _ => &["bob@example.test"],
+        };
+        let mut file = queue.spool().begin();
+        file.write(letter(&token).as_bytes()).await.unwrap();
+        queue.accept(outgoing(&token, to), file).await.unwrap();
+        println!("promised {token}");
+    }
+    while !queue.list().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    runner.stop(Duration::from_secs(5)).await;
+    println!("all is sent");
+}
+
+/// How often each message and each report came, and that nothing else did.
+fn check(server: &FakeSmtp, promised: &[String], deaths: usize) -> Result<(), String> {
+    let taken = server.taken();
+    let count = |token: &str, report: bool| {
+        let texts = taken.iter().filter(|one| one.from.is_empty() == report);
+        times(token, texts.map(|one| one.text.as_str()))
+    };
+    let mut repeats = 0;
+    for token in promised {
+        let number: usize = token[1..].parse().unwrap();
+        let (sent, reports) = (count(token, false), count(token, true));
+        let owed = usize::from(number % 3 == 1);
+        if sent == 0 || reports < owed || (owed == 0 && reports > 0) {
+            return Err(format!("{token} was sent {sent} times, {reports} reports"));
+        }
+        repeats += sent - 1 + (reports - owed);
+    }
+    // Two connections: two messages in flight at a death.
+    if repeats > 2 * deaths {
+        return Err(format!("{repeats} repeats of {deaths} deaths"));
+    }
+    let mut others = BTreeMap::new();
+    for one in &taken {
+        let token = one.text.lines().find_map(|line| line.strip_prefix("X-Token: "));
+        let token = token.unwrap_or("no token").to_owned();
+        if !promised.contains(&token) {
+            *others.entry(token).or_insert(0) += 1;
+        }
+    }
+    // What was written when the process died before it could say so.
+    if others.len() > deaths {
+        return Err(format!("nobody was promised these: {others:?}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn every_promise_is_kept_wherever_the_engine_dies() {
+    let relay = server();
+    let folder = prepare(relay.port);
+    let life = live(folder.path(), (0, MESSAGES), Some("count".into()), None);
+    assert!(life.ended);
+    check(&relay, &life.promised, 0).unwrap();
+    let points = std::fs::read_to_string(folder.path().join("points")).unwrap();
+    let points: Vec<&str> = points.lines().collect();
+    println!("{} points", points.len());
+    let (next, failures) = (AtomicUsize::new(1), std::sync::Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let point = next.fetch_add(1, Ordering::Relaxed);
+                    if point > points.len() + 5 {
+                        return;
+                    }
+                    if let Err(why) = die_at(point) {
+                        let name = points.get(point - 1).unwrap_or(&"beyond");
+                        failures.lock().unwrap().push(format!("{name}: {why}"));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn die_at(point: usize) -> Result<(), String> {
+    let relay = server();
+    let folder = prepare(relay.port);
+    let first = live(folder.path(), (0, MESSAGES), Some(format!("{point}:kill")), None);
+    let from = MESSAGES;
+    let last = live(folder.path(), (from, 1), None, None);
+    if !last.ended {
+        return Err("no recovery".into());
+    }
+    let promised: Vec<String> = first.promised.into_iter().chain(last.promised).collect();
+    check(&relay, &promised, usize::from(!first.ended))?;
+    let left = std::fs::read_dir(folder.path().join("data/queue")).unwrap().count();
+    if left == 0 { Ok(()) } else { Err(format!("{left} files are left")) }
+}
+
+#[test]
+fn every_promise_is_kept_over_many_deaths_under_load() {
+    let kills: usize =
+        std::env::var("MAILMILL_TEST_KILLS").map_or(20, |kills| kills.parse().unwrap());
+    let mut seed = seed();
+    let relay = FakeSmtp::start(&["SIZE 1000000"], |stage, line, _| match stage {
+        Stage::Rcpt if line.contains("<gone@") => Some(Act::Say("550 5.1.1 gone\r\n".into())),
+        _ => None,
+    });
+    let folder = prepare(relay.port);
+    let (mut promised, mut deaths) = (Vec::new(), 0);
+    for round in 0..kills {
+        let life =
+            live(folder.path(), (round * 1_000, 200), None, Some(100 + random(&mut seed) % 600));
+        deaths += usize::from(!life.ended);
+        promised.extend(life.promised);
+    }
+    let last = live(folder.path(), (kills * 1_000, 1), None, None);
+    assert!(last.ended);
+    promised.extend(last.promised);
+    println!("{} promised over {deaths} deaths, {} taken", promised.len(), relay.taken().len());
+    check(&relay, &promised, deaths).unwrap();
+}
