@@ -20,6 +20,10 @@
 //!   maillog        one line says what happened
 //! ```
 //!
+//! A message that leaves is decided by the same pipelines; what its decision makes of it is
+//! [`pipeline::Generation::outgoing`]: header changes in their order, then the signature
+//! ([`pipeline::Templates`] renders it, [`mail::signature`] puts it in).
+//!
 //! ## The path of a rule
 //!
 //! ```text
@@ -51,8 +55,8 @@
 //! `mail` <- `store`, `mailbox`, `pipeline` <- `perform` <- `inbound` <- `daemon`, `control` <-
 //! `cli`. `error`, `fault`, `fault_point`, `clock` and `workers` serve all; `config` knows `mail` and
 //! `pipeline`'s words.
-//! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai and
-//! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`
+//! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai,
+//! wasmtime and minijinja in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`
 //! checks both.
 
 pub mod cli;

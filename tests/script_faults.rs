@@ -17,6 +17,7 @@ impl Desk {
     /// A pipeline of these steps, with a table of projects and a target.
     fn new(steps: &str) -> Self {
         let desk = Self(TempDir::new().unwrap());
+        desk.write("templates/firm.txt", b"Firm\n");
         desk.write("projects.csv", b"code,mailbox\nT-071,Projects/T-071\n");
         let config = format!(
             "[accounts.a]\nmaildir = \"maildir\"\nwatch = [{{ mailbox = \"INBOX\" }}]\n\

@@ -1,7 +1,7 @@
 //! `mailmill docs`: the words of rules, without leaving the terminal.
 
 use super::{Exit, Output};
-use crate::pipeline::{case, script};
+use crate::pipeline::{case, script, template};
 
 /// Print what a script or a plugin reads and says, and how to test it
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,8 @@ enum Subject {
     Wit,
     /// Tests of rules: what can stand in *.test.toml
     Tests,
+    /// Templates: what stands in a signature
+    Templates,
 }
 
 /// Runs the command.
@@ -27,6 +29,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         Subject::Rhai => script::API,
         Subject::Wit => include_str!("../../plugins/step.wit"),
         Subject::Tests => case::GUIDE,
+        Subject::Templates => template::GUIDE,
     });
     Exit::Right
 }

@@ -22,7 +22,7 @@ pub mod script;
 mod shadow;
 pub mod step;
 pub mod table;
-mod template;
+pub mod template;
 pub mod trial;
 mod value;
 mod verbs;

@@ -136,7 +136,8 @@ impl Run {
     }
 
     /// A run whose steps may name these templates.
-    pub(super) fn with_templates<'n>(mut self, names: impl Iterator<Item = &'n str>) -> Self {
+    #[must_use]
+    pub fn with_templates<'n>(mut self, names: impl Iterator<Item = &'n str>) -> Self {
         // Inbound nothing is signed.
         if self.input.direction == Direction::Outbound {
             self.templates = names.map(str::to_owned).collect();

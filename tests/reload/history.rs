@@ -111,3 +111,19 @@ fn a_password_in_the_configuration_is_not_kept() {
         .unwrap();
     assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
 }
+
+#[test]
+fn an_activated_generation_has_its_own_templates() {
+    let mill = mill(CONFIG);
+    let signs = rule("first") + "fn outbound(mail) { mail.sign(\"firm\"); }\n";
+    mill.write("templates/firm.html", "<p>Firm</p>\n");
+    mill.write("scripts/sort.rhai", signs);
+    let mut running = started(&mill);
+    mill.write("scripts/sort.rhai", rule("second"));
+    in_force(&mut running, "without signing");
+    std::fs::remove_file(mill.path("templates/firm.html")).unwrap();
+    in_force(&mut running, "without the template");
+    // Its script names the template, which is no more on disk.
+    mill.expect(0, &["generations", "activate", "1"]);
+    assert_eq!(decided(&mill, &mut running, "by-the-first")["did"][0], "moved to first");
+}

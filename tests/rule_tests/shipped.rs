@@ -10,11 +10,15 @@ fn project_mailbox() -> Mill {
     let config = std::fs::read_to_string(example.join("mailmill.toml")).unwrap();
     let mill = Mill::new(&config.replace("\"../../", "\""));
     let mill = mill.env("SMARTCITY_PASSWORD", "x").env("OFFICE_PASSWORD", "x");
-    for (from, to) in
-        [("examples/project-mailbox", "."), ("scripts", "scripts"), ("plugins", "plugins")]
-    {
+    for (from, to) in [
+        ("examples/project-mailbox", "."),
+        ("examples/project-mailbox/templates", "templates"),
+        ("scripts", "scripts"),
+        ("plugins", "plugins"),
+    ] {
         for file in files(&root().join(from)) {
-            if file.ends_with(".test.toml") || file.ends_with(".csv") {
+            let endings = [".test.toml", ".csv", ".html", ".txt", ".png"];
+            if endings.iter().any(|ending| file.ends_with(ending)) {
                 let content = std::fs::read(root().join(from).join(&file)).unwrap();
                 mill.write(&format!("{to}/{file}"), content);
             }

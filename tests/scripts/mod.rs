@@ -84,7 +84,8 @@ impl Rules {
     fn outcome(self, mail: &str) -> Outcome {
         let pipeline = self.pipeline();
         let input = Arc::new(input(self.direction, mail, self.whole));
-        let run = Run::new(input, Arc::new(self.tables), self.memory, Arc::default());
+        let run = Run::new(input, Arc::new(self.tables), self.memory, Arc::default())
+            .with_templates(std::iter::once("firm"));
         // As in the engine: a deep recursion needs 8 MiB.
         std::thread::Builder::new()
             .stack_size(8 << 20)
@@ -99,10 +100,11 @@ impl Rules {
         let language = Language::new(Arc::new(limits));
         let tables: BTreeSet<_> = self.tables.keys().cloned().collect();
         let targets = BTreeSet::from(["archive".to_owned()]);
+        let templates = BTreeSet::from(["firm".to_owned()]);
         let steps = self.steps.iter().map(|(name, script, config)| {
             let file = format!("{name}.rhai");
             let source = Source { name, file: Path::new(&file), bytes: script.as_bytes() };
-            let names = Names { tables: &tables, targets: &targets, templates: &BTreeSet::new() };
+            let names = Names { tables: &tables, targets: &targets, templates: &templates };
             let step = language.compile(source, names).unwrap_or_else(|why| panic!("{why}"));
             let config = Arc::new(config.clone());
             Placed { step: Arc::new(step), config, on_error: OnError::Hold }

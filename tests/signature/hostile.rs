@@ -114,3 +114,29 @@ fn cut_off_and_broken() {
         assert!(matches!(timed(&content, "Hallo\n").0, Signing::Signed { .. }), "{charset}");
     }
 }
+
+/// The messages that other tests read: real programs' mail, and broken mail.
+#[test]
+fn every_message_of_the_corpus() {
+    let mut signed = 0;
+    for entry in std::fs::read_dir(crate::support::mill::root().join("tests/mail")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "eml") {
+            continue;
+        }
+        let message = Message::whole(std::fs::read(&path).unwrap());
+        for signature in [signature(), super::with_logo()] {
+            let (once, signing) = sign(&message, &signature).unwrap();
+            let (twice, _) = sign(&Message::whole(once.bytes().clone()), &signature).unwrap();
+            assert_eq!(twice.bytes(), once.bytes(), "{path:?}");
+            let files = once.attachments().unwrap();
+            assert!(message.attachments().unwrap().iter().all(|file| files.contains(file)));
+            assert_eq!(once.subject(), message.subject());
+            match signing {
+                Signing::Signed { .. } => signed += 1,
+                _ => assert_eq!(once.bytes(), message.bytes(), "{path:?}"),
+            }
+        }
+    }
+    assert!(signed > 40, "{signed}");
+}

@@ -28,7 +28,7 @@ fn a_placeholder_wins() {
     let (html, _) = signed(HTML, "<p>Ja.</p>{{signature}}<p>PS</p>\n");
     assert_eq!(
         html,
-        "<p>Ja.</p><div data-mailmill-signature=\"smartcity\">\n<p>Smart City Quartier<br>\nAnna Muster<br>\n\
+        "<p>Ja.</p><div data-mailmill-signature=\"smartcity\" style=\"margin:1em 0\">\n<p>Smart City Quartier<br>\nAnna Muster<br>\n\
          B&#252;ro S&#252;d, Stra&#223;e 1</p>\n</div><p>PS</p>\n"
     );
     let (quoted, _) = signed(
@@ -71,6 +71,27 @@ fn one_that_a_person_typed_is_one() {
     let (_, signing) =
         signed(HTML, "<p>Ja</p><div data-mailmill-signature=\"other\">Other</div>\n");
     assert!(matches!(signing, Signing::Already { .. }), "another of ours");
+}
+
+#[test]
+fn an_image_alone_goes_into_the_html_alone() {
+    let image = super::Signature { text: String::new(), ..super::with_logo() };
+    let image = super::Signature {
+        html: "<img src=\"cid:0123456789@signature.mailmill\">".into(),
+        ..image
+    };
+    let both =
+        "--b\nContent-Type: text/plain\n\nJa\n--b\nContent-Type: text/html\n\n<p>Ja</p>\n--b--\n";
+    let message = Message::whole(mail("Content-Type: multipart/alternative; boundary=b", both));
+    let (signed, signing) = sign(&message, &image).unwrap();
+    assert!(matches!(signing, Signing::Signed { .. }));
+    assert_eq!(signed.text(100).unwrap(), "Ja");
+    assert_eq!(signed.attachments().unwrap().len(), 1);
+    let (again, signing) = sign(&Message::whole(signed.bytes().clone()), &image).unwrap();
+    assert!(matches!(signing, Signing::Already { .. }));
+    assert_eq!(again.bytes(), signed.bytes());
+    let plain = Message::whole(mail(TEXT, "Ja\n"));
+    assert!(sign(&plain, &image).unwrap().1.to_string().contains("gives no text"));
 }
 
 #[test]

@@ -24,122 +24,98 @@ fn why(content: &str, body: &str) -> String {
 
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8";
 
+fn part(head: &str, body: &str) -> String {
+    format!("--b\n{head}\n\n{body}\n")
+}
+
+fn multi(kind: &str) -> String {
+    format!("Content-Type: multipart/{kind}; boundary=b")
+}
+
+/// A text with a second part.
+fn both(second: &str, body: &str) -> String {
+    format!("{}{}--b--\n", part(TEXT, "Hallo"), part(second, body))
+}
+
+#[track_caller]
+fn told(reasons: &[(&str, String)]) -> String {
+    reasons.iter().map(|(what, why)| format!("{what} -> {why}\n")).collect()
+}
+
 #[test]
-fn each_kind_with_its_reason() {
-    let part = |head: &str, body: &str| format!("--b\n{head}\n\n{body}\n");
-    let text = part(TEXT, "Hallo");
-    let multi = |kind: &str| format!("Content-Type: multipart/{kind}; boundary=b");
-    let both = |second: &str, body: &str| format!("{text}{}--b--\n", part(second, body));
-    let pgp = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nHallo\n-----BEGIN PGP SIGNATURE-----\n\nx\n-----END PGP SIGNATURE-----\n";
-    let nested = format!(
-        "{}--b--\n",
-        part(
-            "Content-Type: multipart/signed; boundary=s; protocol=\"application/pgp-signature\"",
-            &text.replace("--b", "--s")
-        )
-    );
+fn signed_mail() {
+    let of = |protocol: &str| format!("{}; protocol=\"application/{protocol}\"", multi("signed"));
+    let pgp = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nHallo\n\
+               -----BEGIN PGP SIGNATURE-----\n\nx\n-----END PGP SIGNATURE-----\n";
+    let smime = both("Content-Type: application/pkcs7-signature; name=smime.p7s", "x");
+    let inner =
+        "Content-Type: multipart/signed; boundary=s; protocol=\"application/pgp-signature\"";
+    let nested = part(inner, &part(TEXT, "Hallo").replace("--b", "--s")) + "--b--\n";
+    let opaque = "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m";
+    insta::assert_snapshot!(told(&[
+        ("S/MIME", why(&of("pkcs7-signature"), &smime)),
+        ("PGP", why(&of("pgp-signature"), &both("Content-Type: application/pgp-signature", "x"))),
+        ("within another", why(&multi("mixed"), &nested)),
+        ("S/MIME opaque", why(opaque, "x")),
+        ("PGP inline", why(TEXT, pgp)),
+    ]));
+}
+
+#[test]
+fn encrypted_mail() {
+    let pgp = multi("encrypted") + "; protocol=\"application/pgp-encrypted\"";
+    let armor = "-----BEGIN PGP MESSAGE-----\n\nx\n-----END PGP MESSAGE-----\n";
+    let managed = "Content-Type: application/x-microsoft-rpmsg-message; name=message.rpmsg";
+    let smime = "Content-Type: application/x-pkcs7-mime; smime-type=enveloped-data";
+    insta::assert_snapshot!(told(&[
+        ("S/MIME", why(smime, "x")),
+        ("PGP", why(&pgp, &both("Content-Type: application/octet-stream", "x"))),
+        ("PGP inline", why(TEXT, armor)),
+        ("rights managed", why(&multi("mixed"), &both(managed, "x"))),
+    ]));
+}
+
+#[test]
+fn mail_for_programs() {
     let invitation = "BEGIN:VCALENDAR\nMETHOD:REQUEST\nEND:VCALENDAR";
-    let reasons = [
-        (
-            "S/MIME signed",
-            why(
-                &(multi("signed") + "; protocol=\"application/pkcs7-signature\""),
-                &both("Content-Type: application/pkcs7-signature; name=smime.p7s", "x"),
-            ),
-        ),
-        (
-            "PGP signed",
-            why(
-                &(multi("signed") + "; protocol=\"application/pgp-signature\""),
-                &both("Content-Type: application/pgp-signature", "x"),
-            ),
-        ),
-        ("signed within another", why(&multi("mixed"), &nested)),
-        (
-            "S/MIME opaque",
-            why(
-                "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m",
-                "x",
-            ),
-        ),
-        ("PGP inline signed", why(TEXT, pgp)),
-        (
-            "S/MIME encrypted",
-            why("Content-Type: application/x-pkcs7-mime; smime-type=enveloped-data", "x"),
-        ),
-        (
-            "PGP encrypted",
-            why(
-                &(multi("encrypted") + "; protocol=\"application/pgp-encrypted\""),
-                &both("Content-Type: application/octet-stream", "x"),
-            ),
-        ),
-        (
-            "PGP inline encrypted",
-            why(TEXT, "-----BEGIN PGP MESSAGE-----\n\nx\n-----END PGP MESSAGE-----\n"),
-        ),
-        (
-            "rights managed",
-            why(
-                &multi("mixed"),
-                &both(
-                    "Content-Type: application/x-microsoft-rpmsg-message; name=message.rpmsg",
-                    "x",
-                ),
-            ),
-        ),
-        (
-            "invitation in an alternative",
-            why(
-                &multi("alternative"),
-                &both("Content-Type: text/calendar; method=REQUEST", invitation),
-            ),
-        ),
+    let request = both("Content-Type: text/calendar; method=REQUEST", invitation);
+    let exchange = format!("{TEXT}\nContent-Class: urn:content-classes:calendarmessage");
+    let tnef = both("Content-Type: application/ms-tnef; name=winmail.dat", "x");
+    let receipt = multi("report") + "; report-type=disposition-notification";
+    let bounce = multi("report") + "; report-type=delivery-status";
+    let mdn = both("Content-Type: message/disposition-notification", "Disposition: x");
+    insta::assert_snapshot!(told(&[
+        ("invitation in an alternative", why(&multi("alternative"), &request)),
         ("invitation alone", why("Content-Type: text/calendar; method=REPLY", invitation)),
-        (
-            "invitation of Exchange",
-            why(&format!("{TEXT}\nContent-Class: urn:content-classes:calendarmessage"), "x"),
-        ),
-        (
-            "TNEF",
-            why(&multi("mixed"), &both("Content-Type: application/ms-tnef; name=winmail.dat", "x")),
-        ),
-        (
-            "a read receipt",
-            why(
-                &(multi("report") + "; report-type=disposition-notification"),
-                &both("Content-Type: message/disposition-notification", "Disposition: x"),
-            ),
-        ),
-        (
-            "a bounce",
-            why(
-                &(multi("report") + "; report-type=delivery-status"),
-                &both("Content-Type: message/delivery-status", "x"),
-            ),
-        ),
+        ("invitation of Exchange", why(&exchange, "x")),
+        ("TNEF", why(&multi("mixed"), &tnef)),
+        ("a read receipt", why(&receipt, &mdn)),
+        ("a bounce", why(&bounce, &both("Content-Type: message/delivery-status", "x"))),
+    ]));
+}
+
+#[test]
+fn mail_without_a_text_that_can_be_read() {
+    let file = format!("{TEXT}\nContent-Disposition: attachment; filename=a.txt");
+    let coded = format!("{TEXT}\nContent-Transfer-Encoding: x-uuencode");
+    insta::assert_snapshot!(told(&[
         ("a file alone", why("Content-Type: application/pdf", "x")),
-        (
-            "a text that is a file",
-            why(&format!("{TEXT}\nContent-Disposition: attachment; filename=a.txt"), "x"),
-        ),
-        ("no boundary", why("Content-Type: multipart/mixed", &text)),
+        ("a text that is a file", why(&file, "x")),
+        ("no boundary", why("Content-Type: multipart/mixed", &part(TEXT, "Hallo"))),
         ("a boundary that never comes", why(&multi("mixed"), "Hallo\n")),
-        (
-            "an unknown encoding",
-            why(&format!("{TEXT}\nContent-Transfer-Encoding: x-uuencode"), "begin 644 a\n"),
-        ),
-    ];
-    let told: String = reasons.iter().map(|(what, why)| format!("{what} -> {why}\n")).collect();
-    insta::assert_snapshot!(told);
+        ("an unknown encoding", why(&coded, "begin 644 a\n")),
+    ]));
 }
 
 #[test]
 fn what_the_template_gives() {
     let message = Message::whole(mail(TEXT, "Hallo"));
     let told = |text: &str| {
-        let (same, signing) =
-            sign(&message, &super::Signature { text: text.into(), ..signature() }).unwrap();
+        let (same, signing) = sign(
+            &message,
+            &super::Signature { text: text.into(), html: String::new(), ..signature() },
+        )
+        .unwrap();
         assert_eq!(same.bytes(), message.bytes());
         signing.to_string()
     };

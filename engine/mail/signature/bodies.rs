@@ -1,6 +1,8 @@
 //! Which parts of a message are read as its text.
 
 use super::super::structure::Part;
+use super::Signature;
+use super::lines::squeezed;
 
 /// The parts that a signature belongs into, by their index.
 #[derive(Debug, Default)]
@@ -12,6 +14,13 @@ pub(super) struct Bodies {
 }
 
 impl Bodies {
+    /// Those of them for which there is anything: a signature may be an image alone.
+    pub(super) fn that_take(self, signature: &Signature) -> Self {
+        let has_text = !squeezed(&signature.text).is_empty();
+        let has_html = !signature.html.trim().is_empty();
+        Self { plain: self.plain.filter(|_| has_text), html: self.html.filter(|_| has_html) }
+    }
+
     pub(super) fn is_none(&self) -> bool {
         self.plain.is_none() && self.html.is_none()
     }

@@ -11,6 +11,9 @@ use super::tag::{Piece, Pieces, Tag};
 /// The attribute by which a signature is known again.
 const MARK: &str = "data-mailmill-signature";
 
+/// Sets it apart from the text above and below.
+const STYLE: &str = "style=\"margin:1em 0\"";
+
 /// Elements of which everything below is quoted: Outlook in its many forms, forwarded mail.
 const ABOVE_ALL: [&str; 9] = [
     "id=\"appendonsend\"",
@@ -77,7 +80,7 @@ pub(super) fn put(
 fn block(template: &str, signature: &str, eol: &str) -> String {
     let lines: Vec<&str> = signature.trim().lines().map(str::trim_end).collect();
     let template = template.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-    let block = format!("<div {MARK}=\"{template}\">{eol}{}{eol}</div>", lines.join(eol));
+    let block = format!("<div {MARK}=\"{template}\" {STYLE}>{eol}{}{eol}</div>", lines.join(eol));
     let mut ascii = String::with_capacity(block.len());
     for c in block.chars() {
         match c.is_ascii() {

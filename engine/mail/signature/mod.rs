@@ -129,6 +129,10 @@ fn signed(
     if found.is_none() {
         return Ok(Err(Why::NoText));
     }
+    let found = found.that_take(signature);
+    if found.is_none() {
+        return Ok(Err(Why::Empty));
+    }
     let mut draft = Draft {
         eol: line_end(message.head_block()),
         head: message.head_block().to_vec(),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::content::Content;
 use super::super::structure::Part;
 use super::super::{Message, NeedBody};
-use super::{Signature, lines, plain};
+use super::{Signature, plain};
 
 /// Why a message was not signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -82,9 +82,6 @@ pub(super) fn of(message: &Message) -> Result<Option<Why>, NeedBody> {
 
 /// What forbids this signature anywhere.
 pub(super) fn of_signature(signature: &Signature) -> Option<Why> {
-    if lines::squeezed(&signature.text).is_empty() {
-        return Some(Why::Empty);
-    }
     plain::reads_like_quote(&signature.text).then_some(Why::LikeQuote)
 }
 

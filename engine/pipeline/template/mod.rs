@@ -31,6 +31,9 @@ pub use fields::Fields;
 
 use form::Form;
 
+/// How templates are written: `mailmill docs templates`.
+pub const GUIDE: &str = include_str!("guide.md");
+
 /// Bytes of one template's file.
 const MOST_SOURCE: usize = 64 << 10;
 
