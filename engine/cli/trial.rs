@@ -189,7 +189,8 @@ impl<'a> Trial<'a> {
         let edited = match &self.account {
             Some(account) if self.args.direction == Way::Outbound => {
                 let user = self.args.user.as_deref().unwrap_or_default();
-                self.generation.outgoing(copy, &decision, account, user)?
+                let now_ms = Clock::System.now_ms();
+                self.generation.outgoing(copy, &decision, account, user, now_ms)?
             }
             _ => Edited { message: edit(copy, &decision.actions), signing: None },
         };

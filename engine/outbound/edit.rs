@@ -38,9 +38,9 @@ impl Line {
         let Some(decision) = decided.decision.clone() else { return Ok(false) };
         let message = self.whole(decided, whose).await?;
         let (generation, account) = (decided.generation.clone(), whose.account.clone());
-        let user = whose.user.name.clone();
+        let (user, now_ms) = (whose.user.name.clone(), self.clock.now_ms());
         let job = move || {
-            let sign = || generation.outgoing(message, &decision, &account, &user);
+            let sign = || generation.outgoing(message, &decision, &account, &user, now_ms);
             catch_unwind(AssertUnwindSafe(sign))
         };
         let Edited { message, signing } = match self.workers.run(job).await {

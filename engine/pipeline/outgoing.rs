@@ -3,7 +3,6 @@
 use super::action::{Action, Decision, Recorded};
 use super::generation::Generation;
 use super::template::Fields;
-use crate::clock::Clock;
 use crate::config::Account;
 use crate::error::{Error, Result};
 use crate::mail::Message;
@@ -31,6 +30,7 @@ impl Generation {
         decision: &Decision,
         account: &Account,
         user: &str,
+        now_ms: i64,
     ) -> Result<Edited> {
         let project = decision.project.as_deref().or(account.project.as_deref());
         let message = edit(message, &decision.actions);
@@ -39,8 +39,7 @@ impl Generation {
             _ => None,
         });
         let Some(template) = template else { return Ok(Edited { message, signing: None }) };
-        let (message, signing) =
-            self.sign(&message, template, account, (project, user), Clock::System.now_ms())?;
+        let (message, signing) = self.sign(&message, template, account, (project, user), now_ms)?;
         Ok(Edited { message, signing: Some(signing) })
     }
 
@@ -72,7 +71,10 @@ impl Generation {
         by: (Option<&str>, &str),
         now_ms: i64,
     ) -> Result<Signature> {
-        let fields = Fields::new(self.tables(), account, by, now_ms);
+        let (project, user) = by;
+        let known = self.config().users.get(user);
+        let name = known.and_then(|user| user.full_name.as_deref()).unwrap_or(user);
+        let fields = Fields::new(self.tables(), account, (project, user, name), now_ms);
         self.templates().render(template, &fields)
     }
 }

@@ -52,7 +52,7 @@ fn headers_and_signature_in_one() {
         Action::AddHeader { name: "X-Project".into(), value: "T-114".into() },
     ];
     let edited =
-        generation.outgoing(message(), &decision(Some("T-114"), said), account, "anna").unwrap();
+        generation.outgoing(message(), &decision(Some("T-114"), said), account, "anna", 0).unwrap();
     assert_eq!(edited.signing, Some(Signing::Signed { template: "firm".into() }));
     let text = String::from_utf8(edited.message.bytes().to_vec()).unwrap();
     assert!(text.starts_with("X-Project: T-114\r\nFrom: Anna"), "{text}");
@@ -61,8 +61,9 @@ fn headers_and_signature_in_one() {
     assert!(text.ends_with("\r\n\r\nAnbei.\r\n\r\n-- \r\n<Kita>\r\nAnna Muster\r\n"), "{text}");
 
     // Where nothing was linked, the account's project counts.
-    let by_account =
-        generation.outgoing(message(), &decision(None, vec![sign("firm")]), account, "x").unwrap();
+    let by_account = generation
+        .outgoing(message(), &decision(None, vec![sign("firm")]), account, "x", 0)
+        .unwrap();
     let text = by_account.message.text(1000).unwrap();
     assert!(text.ends_with("-- \nSmart City & Süd\n"), "{text}");
 }
@@ -86,7 +87,7 @@ fn no_request_for_a_receipt_leaves() {
     );
     let message = Message::whole(mail(&content, "Return-Receipt-To: in the text\n"));
     let said = decision(None, vec![Action::StripReceiptRequests]);
-    let edited = generation.outgoing(message, &said, account, "anna").unwrap();
+    let edited = generation.outgoing(message, &said, account, "anna", 0).unwrap();
     assert_eq!(
         String::from_utf8_lossy(edited.message.bytes()),
         String::from_utf8_lossy(&mail(
@@ -104,12 +105,12 @@ fn what_is_not_signed_leaves_as_it_is_and_says_why() {
     let bytes = mail("Content-Type: text/calendar; method=REQUEST", "BEGIN:VCALENDAR\n");
     let asked = decision(None, vec![sign("firm")]);
     let edited =
-        generation.outgoing(Message::whole(bytes.clone()), &asked, account, "anna").unwrap();
+        generation.outgoing(Message::whole(bytes.clone()), &asked, account, "anna", 0).unwrap();
     assert_eq!(**edited.message.bytes(), *bytes);
     let told = edited.signing.unwrap().to_string();
     assert_eq!(told, "not signed with firm: it is an invitation or an answer to one");
     let unasked = decision(None, Vec::new());
-    let edited = generation.outgoing(message(), &unasked, account, "anna").unwrap();
+    let edited = generation.outgoing(message(), &unasked, account, "anna", 0).unwrap();
     assert_eq!(edited.signing, None);
     assert_eq!(edited.message.bytes(), message().bytes());
 }
@@ -120,7 +121,7 @@ fn a_template_that_is_not_there_lets_nothing_leave() {
     let (config, generation) = load(&folder);
     let asked = decision(None, vec![sign("frim")]);
     let account = &config.accounts["office"];
-    let told = generation.unwrap().outgoing(message(), &asked, account, "anna").unwrap_err();
+    let told = generation.unwrap().outgoing(message(), &asked, account, "anna", 0).unwrap_err();
     assert!(told.to_string().contains("there is no such template"), "{told}");
     assert_eq!(told.retry(), mailmill::error::Retry::Never);
 }

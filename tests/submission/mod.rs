@@ -5,6 +5,7 @@ mod clients;
 mod drop;
 mod resources;
 mod rights;
+mod signature;
 mod wire;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -11,7 +11,7 @@ use crate::pipeline::table::{Table, Tables};
 /// The table of a root's rows, and what the root has besides its columns.
 pub(super) const ROOTS: [(&str, &str, &[&str]); 3] = [
     ("project", "projects", &["code"]),
-    ("user", "users", &["name"]),
+    ("user", "users", &["name", "login"]),
     ("account", "accounts", &["name", "address"]),
 ];
 
@@ -23,12 +23,13 @@ pub(super) const NOW: [&str; 6] = ["date", "year", "month", "day", "hour", "minu
 pub struct Fields(pub(super) Value);
 
 impl Fields {
-    /// Those of a message of `account` that `user` sends for `project`. Rows come from the tables
+    /// Those of a message of `account` that a user sends for a project: the project's code, the user
+    /// as he logs in, and his name. Rows come from the tables
     /// `projects`, `users` and `accounts`, where there are such.
     pub fn new(
         tables: &Tables,
         account: &Account,
-        (project, user): (Option<&str>, &str),
+        (project, user, name): (Option<&str>, &str, &str),
         now_ms: i64,
     ) -> Self {
         let address = account.address.as_deref().unwrap_or_default();
@@ -38,7 +39,7 @@ impl Fields {
                 "project",
                 row(tables.get("projects"), project, &[("code", project.unwrap_or_default())]),
             ),
-            ("user", row(tables.get("users"), Some(user), &[("name", user)])),
+            ("user", row(tables.get("users"), Some(user), &[("name", name), ("login", user)])),
             ("account", row(tables.get("accounts"), Some(&account.name), &of_account)),
         ];
         Self::of(roots.into_iter().map(|(root, row)| (root, Value::from(row))), now_ms)
