@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::Office;
 
 /// Calls `sendmail`: its exit code and what it said.
-fn sendmail(office: &Office, args: &[&str], input: impl AsRef<[u8]>) -> (i32, String) {
+pub fn sendmail(office: &Office, args: &[&str], input: impl AsRef<[u8]>) -> (i32, String) {
     call(office.mill.command(&[&["sendmail"], args].concat()), input)
 }
 
@@ -29,7 +29,7 @@ fn dropped(office: &Office) -> Vec<String> {
 }
 
 /// These tests are run as root or as whoever runs them: that user is in the configuration.
-fn me(office: &Office) {
+pub fn me(office: &Office) {
     let name = Command::new("id").arg("-un").output().unwrap().stdout;
     let name = String::from_utf8(name).unwrap().trim().to_owned();
     let config = std::fs::read_to_string(office.mill.path("mailmill.toml")).unwrap();

@@ -3,6 +3,7 @@
 
 mod clients;
 mod drop;
+mod relayed;
 mod resources;
 mod rights;
 mod signature;
