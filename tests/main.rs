@@ -32,5 +32,6 @@ mod script_faults;
 mod scripts;
 mod send;
 mod store;
+mod submission;
 mod tidy;
 mod trouble;

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Desk, Request};
 use crate::error::{Error, Result, Retry};
+use crate::send::sendmail::Code;
 use crate::store::Store;
 
 pub mod check;
@@ -23,10 +24,12 @@ pub mod links;
 pub mod queue;
 pub mod reload;
 pub mod run;
+pub mod sendmail;
 pub mod status;
 pub mod store;
 pub mod test;
 pub mod trial;
+pub mod users;
 
 mod intent;
 
@@ -43,6 +46,8 @@ pub enum Exit {
     Later,
     /// 78: the configuration is wrong.
     Config,
+    /// Another code of sysexits, from `sendmail`.
+    System(Code),
 }
 
 impl Exit {
@@ -54,6 +59,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Later => 75,
             Self::Config => 78,
+            Self::System(code) => code.number(),
         }
     }
 }
@@ -110,6 +116,8 @@ enum Command {
     Reload(reload::Args),
     Generations(generations::Args),
     Store(store::Args),
+    Users(users::Args),
+    Sendmail(sendmail::Args),
     Docs(docs::Args),
 }
 
@@ -147,6 +155,10 @@ impl ConfigArg {
 
 /// Understands the arguments, runs the command, and gives its exit code.
 pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Output<'_>) -> Exit {
+    let args: Vec<std::ffi::OsString> = args.into_iter().collect();
+    if let Some(call) = sendmail::called(&args) {
+        return sendmail::run(&call, output);
+    }
     let call = match Call::try_parse_from(args) {
         Ok(call) => call,
         Err(message) => return usage(&message, output),
@@ -165,6 +177,8 @@ pub fn main(args: impl IntoIterator<Item = std::ffi::OsString>, output: &mut Out
         Command::Reload(args) => reload::run(args, output),
         Command::Generations(args) => generations::run(args, output),
         Command::Store(args) => store::run(args, output),
+        Command::Users(args) => users::run(args, output),
+        Command::Sendmail(args) => sendmail::run(args, output),
         Command::Docs(args) => docs::run(args, output),
     }
 }

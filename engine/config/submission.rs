@@ -100,7 +100,8 @@ fn listen(reader: &Reader<'_>, certified: bool) -> Vec<Listen> {
             let what = "a password would come in the clear over the network";
             reader.page.fault(text.at, what, help);
         }
-        if all.iter().any(|other| other.address == listen.address) {
+        let fixed = listen.address.port() != 0;
+        if fixed && all.iter().any(|other| other.address == listen.address) {
             let what = format!("{} stands twice", quoted(text.value));
             reader.page.fault(text.at, what, "remove one");
         }

@@ -24,6 +24,7 @@ mod crew;
 mod outgoing;
 mod reload;
 mod status;
+mod submission;
 
 pub use reload::{Came, Reloads, Wish};
 pub use status::{AccountStatus, Refusal, RulesStatus, Snapshot, Status, TrialStatus};
@@ -31,6 +32,7 @@ pub use status::{AccountStatus, Refusal, RulesStatus, Snapshot, Status, TrialSta
 use crew::{Crew, Shared};
 use outgoing::Outgoing;
 use reload::Reloader;
+use submission::Intake;
 
 /// How long accounts may take to end in order before they are dropped, which loses nothing.
 const GRACE: Duration = Duration::from_secs(8);
@@ -172,11 +174,17 @@ impl Engine {
         let desk = desk.with_generations(&config.engine.data).with_queue(&shared.queue);
         let socket = control::listen(&config.engine.data, desk)?;
         let (accounts, changes) = watch::channel(config.clone());
+        let intake = match until {
+            Until::Stopped => Some(Intake::open(&shared).await?),
+            Until::Settled => None,
+        };
+        let taking_in = changes.clone();
         let mut crew = Crew::new(shared.clone(), until, stop.clone());
         let mut outgoing = Outgoing::start(&shared.queue, &config, until);
         crew.apply(config);
         tell_start(&shared, crew.len());
         let ended = stop.child_token();
+        let intake = intake.map(|intake| tokio::spawn(intake.run(taking_in, ended.clone())));
         let reloader = (until == Until::Stopped).then(|| {
             let reloader = Reloader::new(shared.clone(), (accounts, asks), (on_disk, standing));
             tokio::spawn(reloader.run(ended.clone()))
@@ -184,6 +192,10 @@ impl Engine {
         let result = wait(&shared, (&mut crew, &mut outgoing), (until, changes), &stop).await;
         outgoing.stop().await;
         ended.cancel();
+        if let Some(intake) = intake {
+            // It ends within its grace; one that panicked has told its own story.
+            let _ = intake.await;
+        }
         if let Some(reloader) = reloader {
             // What it was at is done again at the next start.
             reloader.abort();

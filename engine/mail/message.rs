@@ -308,7 +308,8 @@ impl Message {
         }
     }
 
-    fn addresses(&self, name: &str) -> Vec<Address> {
+    /// The addresses of all fields of a name.
+    pub fn addresses(&self, name: &str) -> Vec<Address> {
         self.raw_values(name).flat_map(address_list::parse).collect()
     }
 

@@ -180,25 +180,6 @@ pub enum Event {
         /// The account.
         account: Arc<str>,
     },
-    /// A user's message was taken, and is promised to be sent.
-    Submitted {
-        /// Its entry: `mailmill queue show ID`.
-        queue_id: u64,
-        /// The account that sends it.
-        account: Arc<str>,
-        /// Who handed it over.
-        user: String,
-        /// How many recipients it has.
-        to: usize,
-        /// Its size in bytes.
-        size: u64,
-        /// Its subject.
-        subject: String,
-        /// The record of what rules decided: `mailmill explain ID`.
-        id: Option<u64>,
-        /// Why it waits for a person.
-        held: Option<String>,
-    },
     /// Mail is taken in here.
     Listening {
         /// IP address and port.
@@ -384,14 +365,6 @@ fn text(event: &Event) -> String {
             format!("{} #{id} \"{}\": held: {reason}; {then}", place(key), shorten(subject))
         }
         Event::Step { id, step, text } => format!("#{id} {step}: {text}"),
-        Event::Submitted { queue_id, account, user, to, subject, held, .. } => {
-            let held = held.as_ref().map(|why| format!(", held: {why}")).unwrap_or_default();
-            let to = count(*to, "recipient");
-            format!(
-                "{account}: {user}'s \"{}\" to {to} queued as {queue_id}{held}",
-                shorten(subject)
-            )
-        }
         Event::Listening { address } => format!("takes mail in on {address}"),
         Event::Renumbered { account, mailbox } => {
             format!("{account} {mailbox}: new UIDVALIDITY, messages are recognised anew")

@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::config::{Account, User};
 use crate::error::{Error, Retry};
 use crate::mail::Message;
-use crate::maillog::{Event, Maillog};
+use crate::maillog::Maillog;
 use crate::pipeline::{Generation, Live, Verdict};
 use crate::send::dialogue::Reply;
 use crate::send::{Accept, Accepted, Outgoing, Queue, Refusal, Submission};
@@ -129,6 +129,7 @@ impl Line {
     ) -> Result<Accepted, Refusal> {
         let record = self.record(&decided, &account)?;
         let Decided { submission, decision, generation, turn, held, .. } = decided;
+        let changes = [record.changes, submission.changes].concat();
         let head = Message::from_headers(submission.head);
         let subject = Some(head.subject()).filter(|subject| !subject.is_empty());
         let outgoing = Outgoing {
@@ -137,28 +138,17 @@ impl Line {
             origin: Origin::Submission,
             envelope: submission.envelope,
             message_id: head.message_id(),
-            subject: subject.clone(),
+            subject,
             project: decision.as_ref().and_then(|d| d.project.clone()).or(account.project),
             generation: generation.number,
             digest: generation.digest.clone(),
             held: held.clone(),
-            changes: record.changes,
+            changes,
         };
-        let (to, size) = (outgoing.envelope.recipients.len(), submission.file.size());
         let accepted = self.queue.accept(outgoing, submission.file).await.map_err(not_queued);
         drop(turn);
         let id = accepted?;
         record::tell(&self.log, record.id, decision.as_ref());
-        self.log.say(&Event::Submitted {
-            queue_id: id,
-            account: account.name.into(),
-            user: user.name,
-            to,
-            size,
-            subject: subject.unwrap_or_default(),
-            id: record.id,
-            held: held.clone(),
-        });
         Ok(Accepted { id, held })
     }
 
@@ -186,7 +176,7 @@ fn not_queued(error: Error) -> Refusal {
         Retry::Later => Refusal::no_room(error),
         Retry::Never => {
             let reply = Reply::new(554, "5.3.0", "the message cannot be queued as it is");
-            Refusal { reply, cause: Some(error) }
+            Refusal { reply, cause: Some(Box::new(error)) }
         }
     }
 }

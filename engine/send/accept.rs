@@ -7,6 +7,7 @@ use super::SpoolFile;
 use super::dialogue::Reply;
 use crate::error::Error;
 use crate::mail::Envelope;
+use crate::store::Change;
 
 /// A message that one of our users handed over. Nobody was promised anything yet.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Submission {
     pub head: Vec<u8>,
     /// All of it, CRLF line ends throughout.
     pub file: SpoolFile,
+    /// What else is written in the same commit, if it is accepted.
+    pub changes: Vec<Change>,
 }
 
 /// A message that was taken: it survives a loss of power, and is promised to be sent.
@@ -36,20 +39,20 @@ pub struct Refusal {
     /// The answer to the client: 4xx where trying again may help.
     pub reply: Reply,
     /// What a person who runs the engine should know and a client should not.
-    pub cause: Option<Error>,
+    pub cause: Option<Box<Error>>,
 }
 
 impl Refusal {
     /// A message that cannot be kept now (RFC 3463: 4.3.1, mail system full).
     pub fn no_room(cause: Error) -> Self {
         let text = "the message cannot be kept now: try again later";
-        Self { reply: Reply::new(452, "4.3.1", text), cause: Some(cause) }
+        Self { reply: Reply::new(452, "4.3.1", text), cause: Some(Box::new(cause)) }
     }
 
     /// Something that is wrong here and not with the message.
     pub fn later(cause: Error) -> Self {
         let text = "this cannot be decided now: try again later";
-        Self { reply: Reply::new(451, "4.3.0", text), cause: Some(cause) }
+        Self { reply: Reply::new(451, "4.3.0", text), cause: Some(Box::new(cause)) }
     }
 }
 

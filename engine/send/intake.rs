@@ -8,6 +8,7 @@ use super::accept::Refusal;
 use super::dialogue::Reply;
 use super::stamp::Stamp;
 use super::{Spool, SpoolFile};
+use crate::mail::envelope::Body;
 
 /// The largest header block, in bytes.
 const MOST_HEADER: usize = 1 << 20;
@@ -22,12 +23,31 @@ pub struct Intake {
     /// Bytes of `head` that are whole fields.
     looked: usize,
     whole: bool,
+    body: Body,
+}
+
+/// A message that has come in.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its header block with the empty line that ends it.
+    pub head: Vec<u8>,
+    /// All of it.
+    pub file: SpoolFile,
+    /// What bytes it holds, whatever was announced.
+    pub body: Body,
 }
 
 impl Intake {
     /// Nothing has come yet.
     pub fn begin(spool: &Spool, stamp: Stamp) -> Self {
-        Self { stamp, file: spool.begin(), head: Vec::new(), looked: 0, whole: false }
+        Self {
+            stamp,
+            file: spool.begin(),
+            head: Vec::new(),
+            looked: 0,
+            whole: false,
+            body: Body::SevenBit,
+        }
     }
 
     /// The next piece.
@@ -35,6 +55,9 @@ impl Intake {
     /// # Errors
     /// The answer to the client: the disk (452), a header that is too large (552).
     pub async fn write(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        if !piece.is_ascii() {
+            self.body = Body::EightBitMime;
+        }
         if self.whole {
             return self.file.write(piece).await.map_err(Refusal::no_room);
         }
@@ -48,11 +71,11 @@ impl Intake {
         }
     }
 
-    /// All has come: its header block, and the file.
+    /// All has come.
     ///
     /// # Errors
     /// The answer to the client, as of [`Intake::write`].
-    pub async fn finish(mut self) -> Result<(Vec<u8>, SpoolFile), Refusal> {
+    pub async fn finish(mut self) -> Result<Taken, Refusal> {
         if !self.whole {
             if !self.head.is_empty() && !self.head.ends_with(b"\r\n") {
                 self.head.extend_from_slice(b"\r\n");
@@ -60,7 +83,7 @@ impl Intake {
             let (end, bridge) = self.header_end().unwrap_or((self.head.len(), "\r\n"));
             self.complete(end, bridge).await?;
         }
-        Ok((self.head, self.file))
+        Ok(Taken { head: self.head, file: self.file, body: self.body })
     }
 
     /// Where the header ends, and what is missing there.
@@ -104,7 +127,7 @@ fn is_field(line: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{Intake, MOST_HEADER};
+    use super::{Intake, MOST_HEADER, Taken};
     use crate::send::Spool;
     use crate::send::stamp::Stamp;
 
@@ -118,7 +141,7 @@ mod tests {
             for piece in message.as_bytes().chunks(piece) {
                 intake.write(piece).await.unwrap();
             }
-            let (head, file) = intake.finish().await.unwrap();
+            let Taken { head, file, .. } = intake.finish().await.unwrap();
             let bytes = file.in_memory().unwrap().to_vec();
             assert!(bytes.starts_with(&head));
             all.push(String::from_utf8(bytes).unwrap());

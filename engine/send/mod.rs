@@ -33,8 +33,10 @@
 //! [`SentCopy::Tried`]: crate::store::SentCopy
 
 pub mod dialogue;
+pub mod drop;
 pub mod password;
 pub mod relay;
+pub mod sendmail;
 pub mod submission;
 
 mod accept;
@@ -42,6 +44,7 @@ mod conclude;
 mod intake;
 mod lanes;
 mod memory;
+mod pickup;
 mod queue;
 mod recovery;
 mod report;
@@ -55,8 +58,9 @@ mod token;
 mod worker;
 
 pub use accept::{Accept, Accepted, Refusal, Submission};
-pub use intake::Intake;
+pub use intake::{Intake, Taken};
 pub use lanes::{Figures, LaneFigures};
+pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
 pub use runner::Runner;
 pub use spool::{Spool, SpoolFile, Spooled};

@@ -21,6 +21,8 @@ pub struct Stamp {
     now_ms: i64,
     /// How it came; `None` where nobody is told.
     via: Option<Via>,
+    /// The From of a message that has none.
+    from: Option<String>,
 }
 
 /// How a message came.
@@ -45,13 +47,19 @@ pub enum Via {
 impl Stamp {
     /// For a message that comes now.
     pub fn new(host: &str, now_ms: i64, via: Via) -> Self {
-        Self { host: host.to_owned(), now_ms, via: Some(via) }
+        Self { host: host.to_owned(), now_ms, via: Some(via), from: None }
+    }
+
+    /// The same, with a From for a message that has none.
+    #[must_use]
+    pub fn or_from(self, from: Option<String>) -> Self {
+        Self { from, ..self }
     }
 
     /// One that tells nobody how a message came.
     #[cfg(test)]
     pub(super) fn bare() -> Self {
-        Self { host: "mx.example.com".into(), now_ms: 0, via: None }
+        Self { host: "mx.example.com".into(), now_ms: 0, via: None, from: None }
     }
 
     /// The header block of a message that is taken.
@@ -68,6 +76,11 @@ impl Stamp {
         let date = date(self.now_ms);
         if message.header("Date").is_none() {
             message = message.with_header_added("Date", &date);
+        }
+        if let Some(from) = &self.from
+            && message.header("From").is_none()
+        {
+            message = message.with_header_added("From", from);
         }
         if message.header("Message-ID").is_none() {
             let id = format!("<{}@{}>", token(), self.host);

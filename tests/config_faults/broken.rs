@@ -504,3 +504,31 @@ fn a_hostile_file_takes_no_time_and_no_screens() {
         assert!(told.len() < 200_000, "{shown:?}: {} bytes", told.len());
     }
 }
+
+#[test]
+fn submission_and_users() {
+    assert_snapshot!(faults(
+        r#"
+[submission]
+listen = ["127.0.0.1:2587", "127.0.0.1:2587", "0.0.0.0:25", "smtps://127.0.0.1:465", "localhost:25"]
+cert = "missing.pem"
+host = "not a host"
+max_size = "1B"
+max_recipients = 0
+idle = "1ms"
+limit = 3
+[accounts.office]
+address = "office@example.com"
+maildir = "m"
+outbound = "sent"
+[users.anna]
+password = "hunter2"
+send_as = ["ofice", "anna@example.com", "office", "*", 7]
+[users.bert]
+password = { file = "bert", env = "x y" }
+[users.carl]
+password = { command = ["pass"] }
+send_as = "office"
+"#
+    ));
+}

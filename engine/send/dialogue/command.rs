@@ -51,7 +51,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
     let Ok(text) = std::str::from_utf8(line) else {
         return Err(Reply::new(501, "5.5.2", "a command is ASCII or UTF-8"));
     };
-    let request = Request::parse(&mut line.iter()).map_err(wrong)?;
+    let request = Request::parse(&mut line.iter()).map_err(|error| wrong(&error))?;
     if line.len() > LONGEST && !matches!(request, Request::Auth { .. }) {
         return Err(Reply::new(500, "5.5.2", "the line is too long"));
     }
@@ -74,7 +74,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, Reply> {
     })
 }
 
-fn wrong(error: Error) -> Reply {
+fn wrong(error: &Error) -> Reply {
     match error {
         Error::UnknownCommand => Reply::new(500, "5.5.2", "that is no command"),
         Error::InvalidSenderAddress => Reply::new(501, "5.1.7", "that is no address"),

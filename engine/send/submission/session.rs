@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use crate::config::{Security, Submission as Terms};
 use crate::mail::Envelope;
-use crate::mail::envelope::Charset;
+use crate::mail::envelope::{Body, Charset};
 use crate::maillog::Event as Said;
 use crate::send::accept::{Refusal, Submission};
 use crate::send::dialogue::{self, Clear, Dialogue, Event, Reply, Tls};
-use crate::send::{Intake, Stamp, Via, host};
+use crate::send::{Intake, Stamp, Taken, Via, host};
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
@@ -260,10 +260,14 @@ impl Session {
         &self,
         intake: Intake,
         user: String,
-        envelope: Envelope,
+        mut envelope: Envelope,
     ) -> Result<Reply, Refusal> {
-        let (head, file) = intake.finish().await?;
-        let submission = Submission { user, envelope, head, file };
+        let Taken { head, file, body } = intake.finish().await?;
+        if body == Body::EightBitMime {
+            // Many programs send it and do not say so.
+            envelope.body = body;
+        }
+        let submission = Submission { user, envelope, head, file, changes: Vec::new() };
         let accepted = self.shared.accept.accept(submission).await?;
         let text = match accepted.held {
             None => format!("queued as {}", accepted.id),
