@@ -140,3 +140,96 @@ fn every_message_of_the_corpus() {
     }
     assert!(signed > 40, "{signed}");
 }
+
+/// Whatever a message holds: signed twice it is the same, and what was there is there still.
+#[test]
+fn messages_changed_at_random() {
+    let mut random = Random(0x5eed);
+    let names =
+        ["reply-aw", "alternative", "attachments", "html-only", "umlaut-iso-8859-1", "blank-plain"];
+    let folder = crate::support::mill::root().join("tests/mail");
+    let mut messages: Vec<Vec<u8>> = names
+        .iter()
+        .map(|name| std::fs::read(folder.join(format!("{name}.eml"))).unwrap())
+        .collect();
+    messages.extend(super::replies::some());
+    let (mut signed, rounds) = (0, 3_000);
+    for round in 0..rounds {
+        let mut bytes = messages[random.below(messages.len())].clone();
+        for _ in 0..=random.below(4) {
+            random.change(&mut bytes);
+        }
+        let signature = if round % 2 == 0 { signature() } else { super::with_logo() };
+        let message = Message::whole(bytes.clone());
+        let (once, signing) = sign(&message, &signature).unwrap();
+        let (twice, _) = sign(&Message::whole(once.bytes().clone()), &signature).unwrap();
+        let shown = || String::from_utf8_lossy(&bytes).into_owned();
+        assert!(
+            twice.bytes() == once.bytes(),
+            "signed twice: {}\n\n{}",
+            shown(),
+            String::from_utf8_lossy(once.bytes())
+        );
+        match signing {
+            Signing::Signed { .. } => signed += 1,
+            _ => assert!(once.bytes() == message.bytes()),
+        }
+    }
+    assert!(signed > rounds / 2, "{signed}");
+}
+
+/// xorshift: the same every time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % (most as u64).max(1)).unwrap()
+    }
+
+    /// Takes something out, doubles something, or puts something in that matters.
+    fn change(&mut self, bytes: &mut Vec<u8>) {
+        const PIECES: [&[u8]; 22] = [
+            b"\r\n",
+            b"\n",
+            b"--b",
+            b"<blockquote>",
+            b"</blockquote>",
+            b"<div class=\"gmail_quote\">",
+            b"> ",
+            b"\r\n> ",
+            b"Von: x\r\n",
+            b"Betreff: y\r\n",
+            b"An: z\r\n",
+            b"-- \r\n",
+            b"=\r\n",
+            b"=20",
+            b"\xfc",
+            b"</body>",
+            b"<!--",
+            b"-->",
+            b"{{signature}}",
+            b"Am 1.1. schrieb x:\r\n",
+            b"-----Original Message-----\r\n",
+            b" ",
+        ];
+        let at = self.below(bytes.len() + 1);
+        let end = (at + self.below(60)).min(bytes.len());
+        match self.below(4) {
+            0 => {
+                bytes.drain(at..end);
+            }
+            1 => {
+                let piece = bytes[at..end].to_vec();
+                let to = self.below(bytes.len() + 1);
+                bytes.splice(to..to, piece);
+            }
+            _ => {
+                let piece = PIECES[self.below(PIECES.len())];
+                bytes.splice(at..at, piece.iter().copied());
+            }
+        }
+    }
+}

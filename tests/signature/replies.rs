@@ -15,6 +15,29 @@ fn html(body: &str) -> Vec<u8> {
     mail(HTML, body)
 }
 
+/// A few, for tests that change them.
+pub(super) fn some() -> Vec<Vec<u8>> {
+    vec![
+        outlook("#E1E1E1", GERMAN_HEADER),
+        text(
+            "Das passt.\n\nAm 12.03.26 um 10:11 schrieb Petra Weber:\n> Geht das?\n> \n\n-- \nAnna\n",
+        ),
+        text(
+            "Das passt.\n\n-----Ursprüngliche Nachricht-----\nVon: Petra Weber\nGesendet: x\n\nGeht das?\n",
+        ),
+        html(
+            "<p>Das passt.</p><div class=\"gmail_quote\"><div>Am 1.1. schrieb Petra:</div><blockquote>Geht das?</blockquote></div>\n",
+        ),
+        mail(
+            "Content-Type: multipart/alternative; boundary=b",
+            "--b\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n\
+             Gr=C3=BC=C3=9Fe =\nund so\n\n> x=20\n--b\nContent-Type: text/html; charset=iso-8859-1\n\
+             Content-Transfer-Encoding: quoted-printable\n\n<body><p>Gr=FC=DFe</p><blockquote type=3D\"cite\">x</bl=\n\
+             ockquote></body>\n--b--\n",
+        ),
+    ]
+}
+
 /// Outlook for Windows: Word's HTML, the quoted header block under a line.
 fn outlook(rule: &str, header: &str) -> Vec<u8> {
     html(&format!(

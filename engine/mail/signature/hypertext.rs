@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::{charset, html};
 use super::lines::{self, find};
 use super::marker::{self, Finder};
-use super::plain::Put;
+use super::plain::{Put, Spot};
 use super::tag::{Piece, Pieces, Tag};
 
 /// The attribute by which a signature is known again.
@@ -55,6 +55,7 @@ pub(super) fn put(
     label: &str,
     (template, signature): (&str, &str),
     eol: &str,
+    spot: Spot,
 ) -> Option<Put> {
     let layout = Layout::of(html, label);
     if layout.own.iter().any(|own| find(&html[own.clone()], MARK.as_bytes()).is_some()) {
@@ -67,7 +68,7 @@ pub(super) fn put(
         return None;
     }
     let block = block(template, signature, eol);
-    for own in &layout.own {
+    for own in layout.own.iter().filter(|_| spot == Spot::Placeholder) {
         if let Some(found) = lines::placeholder(&html[own.clone()]) {
             let range = own.start + found.start..own.start + found.end;
             return Some(Put { range, new: block });

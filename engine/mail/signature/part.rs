@@ -13,7 +13,7 @@ use super::super::edit::with_set;
 use super::super::field::{self, Fields};
 use super::super::transfer::{self, Transfer};
 use super::lines::line_end;
-use super::plain::{Flow, Put};
+use super::plain::{Flow, Put, Spot};
 use super::{Signature, Why, ends_with_empty_line, hypertext, plain};
 
 /// Bytes of a line that every server takes (RFC 5322 section 2.1.1).
@@ -31,6 +31,13 @@ pub(super) struct Leaf<'a> {
     pub(super) is_message: bool,
     /// The line end of the message's header.
     pub(super) eol: &'static str,
+}
+
+/// What is put into a part, and in which form.
+#[derive(Clone, Copy)]
+struct What<'a> {
+    signature: &'a Signature,
+    is_html: bool,
 }
 
 /// What became of a part.
@@ -62,18 +69,33 @@ impl Leaf<'_> {
         if is_cut_off || self.content.is_broken() || !ENCODINGS.contains(&self.encoding()) {
             return Outcome::Refused(Why::Broken);
         }
-        let mut decoded = self.decoded();
-        let Some(mut put) = self.put(&decoded, signature, is_html) else { return Outcome::Already };
-        let mut new = charset::encode(&decoded.label, &put.new);
-        if new.is_none() {
-            decoded = decoded.in_utf8();
-            match self.put(&decoded, signature, is_html) {
-                Some(again) => put = again,
-                None => return Outcome::Already,
+        let what = What { signature, is_html };
+        for spot in [Spot::Placeholder, Spot::Below] {
+            let Some((decoded, put, new)) = self.encoded(what, spot) else {
+                return Outcome::Already;
+            };
+            let (before, after) =
+                (&decoded.bytes[..put.range.start], &decoded.bytes[put.range.end..]);
+            let whole = [before, &new, after].concat();
+            // What it stands among may hide it.
+            if self.put((&whole, &decoded.label), what, spot).is_none() {
+                return Outcome::Changed(self.changed(&decoded, put.range, &new, &whole));
             }
-            new = Some(put.new.clone().into_bytes());
         }
-        Outcome::Changed(self.changed(&decoded, put.range, &new.unwrap_or_default()))
+        Outcome::Refused(Why::Hidden)
+    }
+
+    /// Where it goes, and as which bytes: in the part's charset, or else in UTF-8.
+    fn encoded(&self, what: What<'_>, spot: Spot) -> Option<(Decoded<'_>, Put, Vec<u8>)> {
+        let decoded = self.decoded();
+        let put = self.put((&decoded.bytes, &decoded.label), what, spot)?;
+        if let Some(new) = charset::encode(&decoded.label, &put.new) {
+            return Some((decoded, put, new));
+        }
+        let decoded = decoded.in_utf8();
+        let put = self.put((&decoded.bytes, &decoded.label), what, spot)?;
+        let new = put.new.clone().into_bytes();
+        Some((decoded, put, new))
     }
 
     fn encoding(&self) -> &str {
@@ -90,23 +112,29 @@ impl Leaf<'_> {
         }
     }
 
-    fn put(&self, decoded: &Decoded<'_>, signature: &Signature, is_html: bool) -> Option<Put> {
-        let eol = line_end(&decoded.bytes, self.eol);
-        if is_html {
-            let what = (signature.template.as_str(), signature.html.as_str());
-            return hypertext::put(&decoded.bytes, &decoded.label, what, eol);
+    /// Where it goes in this text of this charset; `None` where it is there.
+    fn put(&self, (text, label): (&[u8], &str), what: What<'_>, spot: Spot) -> Option<Put> {
+        let eol = line_end(text, self.eol);
+        let Signature { template, text: plain, html, .. } = what.signature;
+        if what.is_html {
+            return hypertext::put(text, label, (template, html), eol, spot);
         }
         let flow = match self.content.keyword("format") == "flowed" {
             true => Flow::Flowed,
             false => Flow::Fixed,
         };
-        plain::put(&decoded.bytes, &decoded.label, &signature.text, (flow, eol))
+        plain::put(text, label, plain, (flow, eol), spot)
     }
 
     /// The part with `new` in place of a range of its decoded content.
-    fn changed(&self, decoded: &Decoded<'_>, range: Range<usize>, new: &[u8]) -> Change {
-        let whole = [&decoded.bytes[..range.start], new, &decoded.bytes[range.end..]].concat();
-        let (body, encoding) = self.written(decoded, range, new, &whole);
+    fn changed(
+        &self,
+        decoded: &Decoded<'_>,
+        range: Range<usize>,
+        new: &[u8],
+        whole: &[u8],
+    ) -> Change {
+        let (body, encoding) = self.written(decoded, range, new, whole);
         let mut head = None;
         if decoded.is_new {
             head = Some(with_charset(self.head));

@@ -19,6 +19,15 @@ pub(super) struct Put {
     pub(super) new: String,
 }
 
+/// Whether a placeholder counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// It goes in place of one, where there is one.
+    Placeholder,
+    /// It goes below the newest text, whatever that holds.
+    Below,
+}
+
 /// How the lines of a part are meant (RFC 3676).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -32,6 +41,7 @@ pub(super) fn put(
     label: &str,
     signature: &str,
     (flow, eol): (Flow, &str),
+    spot: Spot,
 ) -> Option<Put> {
     let text = Text::of(text, label);
     let newest = text.newest();
@@ -40,7 +50,8 @@ pub(super) fn put(
         return None;
     }
     let content = content(signature, flow);
-    if let Some(range) = text.placeholder(&newest) {
+    let placeholder = text.placeholder(&newest).filter(|_| spot == Spot::Placeholder);
+    if let Some(range) = placeholder {
         // On lines of its own, so that it is known again.
         let apart = |is_apart: bool| if is_apart { "" } else { eol };
         let (before, after) = (&text.bytes[..range.start], &text.bytes[range.end..]);

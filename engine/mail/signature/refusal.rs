@@ -29,6 +29,8 @@ pub enum Why {
     Opaque,
     /// The template gave no text for it.
     Empty,
+    /// It would stand where it is not found again.
+    Hidden,
     /// The template's text reads like the start of quoted mail, so it would not be found again.
     LikeQuote,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Why {
             Self::Broken => "its structure is broken",
             Self::Opaque => "it has too many or too deep parts",
             Self::Empty => "the template gives no text for it",
+            Self::Hidden => "it would stand among text that hides it",
             Self::LikeQuote => "the template's text reads like the start of quoted mail",
         })
     }
