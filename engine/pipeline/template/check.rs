@@ -125,7 +125,13 @@ impl Check<'_> {
         let columns = ROOTS.iter().map(|(root, table, besides)| {
             let known = self.tables.get(*table).into_iter().flat_map(Table::columns);
             let besides = besides.iter().map(|name| (*name).to_owned());
-            (*root, known.map(str::to_owned).chain(besides).collect())
+            let mut all: Vec<String> = known.map(str::to_owned).collect();
+            besides.for_each(|name| {
+                if !all.contains(&name) {
+                    all.push(name);
+                }
+            });
+            (*root, all)
         });
         columns.collect()
     }

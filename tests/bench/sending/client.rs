@@ -14,22 +14,22 @@ use super::Result;
 
 /// Who logs in.
 #[derive(Clone, Copy)]
-pub struct Login {
-    pub user: &'static str,
-    pub password: &'static str,
+pub(crate) struct Login {
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
 }
 
 /// What is handed over.
 #[derive(Clone, Copy)]
-pub struct Load {
-    pub sessions: usize,
-    pub messages: usize,
-    pub size: usize,
+pub(crate) struct Load {
+    pub(crate) sessions: usize,
+    pub(crate) messages: usize,
+    pub(crate) size: usize,
 }
 
 /// How long that took.
-pub struct Took {
-    pub wall: Duration,
+pub(crate) struct Took {
+    pub(crate) wall: Duration,
     messages: usize,
     /// From the end of the data to the 250.
     answers: Vec<Duration>,
@@ -37,7 +37,7 @@ pub struct Took {
 
 impl Load {
     /// Hands it over.
-    pub async fn run(self, port: u16, login: Option<Login>) -> Result<Took> {
+    pub(crate) async fn run(self, port: u16, login: Option<Login>) -> Result<Took> {
         let (next, message) = (Arc::new(AtomicUsize::new(0)), Arc::new(message(self.size)));
         let began = Instant::now();
         let mut sessions = tokio::task::JoinSet::new();
@@ -129,7 +129,7 @@ fn message(size: usize) -> Vec<u8> {
 
 impl Took {
     /// Messages a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.messages as f64 / self.wall.as_secs_f64()
     }
 

@@ -11,7 +11,7 @@ use mailmill::send::password::hash;
 use super::{Login, Result, free_port, listening};
 
 /// The engine; it is killed where it is dropped.
-pub struct Mill {
+pub(crate) struct Mill {
     process: Child,
     config: PathBuf,
     port: u16,
@@ -26,7 +26,7 @@ const RULE: &str = r#"fn outbound(mail) {
 "#;
 
 impl Mill {
-    pub async fn start(place: &Path, relay: u16) -> Result<Self> {
+    pub(crate) async fn start(place: &Path, relay: u16) -> Result<Self> {
         std::fs::create_dir_all(place.join("scripts"))?;
         std::fs::write(place.join("scripts/out.rhai"), RULE)?;
         let (port, config) = (free_port()?, place.join("mailmill.toml"));
@@ -42,16 +42,16 @@ impl Mill {
         Ok(Self { process, config, port })
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub fn login(&self) -> Login {
+    pub(crate) fn login(&self) -> Login {
         LOGIN
     }
 
     /// The most memory that was resident so far, in KiB.
-    pub fn peak_kib(&self) -> Result<u64> {
+    pub(crate) fn peak_kib(&self) -> Result<u64> {
         let process = self.process.id().ok_or("mailmill has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -59,7 +59,7 @@ impl Mill {
     }
 
     /// Waits until nothing is in the queue.
-    pub async fn drained(&self, most: Duration) -> Result<()> {
+    pub(crate) async fn drained(&self, most: Duration) -> Result<()> {
         let until = Instant::now() + most;
         while !self.ask(&["queue", "list", "--json"]).await?.trim().is_empty() {
             if Instant::now() > until {
@@ -71,11 +71,11 @@ impl Mill {
     }
 
     /// Lets everything that waits be tried now.
-    pub async fn retry_all(&self) -> Result<()> {
+    pub(crate) async fn retry_all(&self) -> Result<()> {
         self.ask(&["queue", "retry"]).await.map(drop)
     }
 
-    pub async fn stop(mut self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
 

@@ -7,13 +7,13 @@ use tokio::process::Command;
 use super::{Result, free_port, listening};
 
 /// The instance; [`Postfix::stop`] ends it.
-pub struct Postfix {
+pub(crate) struct Postfix {
     config: PathBuf,
     port: u16,
 }
 
 impl Postfix {
-    pub async fn start(place: &Path) -> Result<Self> {
+    pub(crate) async fn start(place: &Path) -> Result<Self> {
         let [config, queue, data] = ["config", "queue", "data"].map(|name| place.join(name));
         for folder in [&config, &queue, &data] {
             std::fs::create_dir_all(folder)?;
@@ -28,11 +28,11 @@ impl Postfix {
         Ok(Self { config, port })
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         run("postfix", &["-c".as_ref(), self.config.as_ref(), "stop".as_ref()]).await
     }
 }

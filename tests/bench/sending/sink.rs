@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Result;
 
 /// The server; it ends with the process.
-pub struct Sink {
+pub(crate) struct Sink {
     port: u16,
     state: Arc<State>,
 }
@@ -22,7 +22,7 @@ struct State {
 }
 
 impl Sink {
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let (port, state) = (listener.local_addr()?.port(), Arc::<State>::default());
         let served = state.clone();
@@ -38,27 +38,27 @@ impl Sink {
         Ok(Self { port, state })
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Refuses each new connection for now.
-    pub fn refuse(&self) {
+    pub(crate) fn refuse(&self) {
         self.state.refuses.store(true, Ordering::SeqCst);
     }
 
     /// Takes mail again.
-    pub fn accept(&self) {
+    pub(crate) fn accept(&self) {
         self.state.refuses.store(false, Ordering::SeqCst);
     }
 
     /// How many messages were taken.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.state.taken.load(Ordering::SeqCst)
     }
 
     /// Waits until so many were taken.
-    pub async fn wait(&self, count: usize, most: Duration) -> Result<()> {
+    pub(crate) async fn wait(&self, count: usize, most: Duration) -> Result<()> {
         let until = Instant::now() + most;
         while self.taken() < count {
             if Instant::now() > until {
