@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::compiled::Compiled;
 use super::files::{Files, Kept, Prints};
 use super::generation::Generation;
 use super::load::read_all;
@@ -48,13 +49,14 @@ pub struct Attempt {
 ///
 /// Blocks for as long as scripts and plugins take to compile, with [`super::script`]'s need of stack.
 pub fn load(file: &Path) -> Attempt {
-    tries(file, Haste::AtOnce)
+    tries(file, Haste::AtOnce, &Compiled::none(Arc::default()))
 }
 
 /// As [`load`], but only what was left alone for the quiet time is taken: a file that is emptied and
-/// not yet written again looks like a whole one.
-pub fn load_settled(file: &Path) -> Attempt {
-    tries(file, Haste::WhenQuiet)
+/// not yet written again looks like a whole one. Scripts and plugins that are as in `before` are not
+/// compiled again.
+pub fn load_settled(file: &Path, before: &Generation) -> Attempt {
+    tries(file, Haste::WhenQuiet, before.compiled())
 }
 
 /// Whether files that were written just now are taken.
@@ -64,19 +66,19 @@ enum Haste {
     WhenQuiet,
 }
 
-fn tries(file: &Path, haste: Haste) -> Attempt {
-    let mut attempt = once(file, haste);
+fn tries(file: &Path, haste: Haste, before: &Compiled) -> Attempt {
+    let mut attempt = once(file, haste, before);
     for _ in 1..TRIES {
         if attempt.settled {
             break;
         }
         thread::sleep(PAUSE);
-        attempt = once(file, haste);
+        attempt = once(file, haste, before);
     }
     attempt
 }
 
-fn once(file: &Path, haste: Haste) -> Attempt {
+fn once(file: &Path, haste: Haste, before: &Compiled) -> Attempt {
     let files = Files::on_disk(folder(file));
     let text = files.note((file, LARGEST_FILE), || {
         let text = Text::open(file);
@@ -95,7 +97,7 @@ fn once(file: &Path, haste: Haste) -> Attempt {
     }
     // What changes from here on is the next reading's: compiling may take longer than changes pause.
     let settled = !files.moved();
-    let generation = complete(file, config.as_ref(), faults, &files);
+    let generation = complete(file, (config.as_ref(), faults), &files, before);
     let prints = files.prints();
     let outcome = generation.map(|generation| candidate(file, generation, files));
     Attempt { prints, config, outcome, settled }
@@ -120,11 +122,11 @@ fn candidate(file: &Path, generation: Generation, files: Files) -> Candidate {
 
 fn complete(
     file: &Path,
-    config: Option<&Config>,
-    mut faults: Faults,
+    (config, mut faults): (Option<&Config>, Faults),
     files: &Files,
+    before: &Compiled,
 ) -> Result<Generation, Faults> {
-    let generation = config.map(|config| Generation::load_from(config, files));
+    let generation = config.map(|config| Generation::load_from(config, files, before));
     let generation = match generation {
         Some(Ok(generation)) => Some(generation),
         Some(Err(more)) => {
@@ -159,7 +161,8 @@ pub fn load_kept(file: &Path, kept: Kept, passwords: Option<&Config>) -> Result<
     let bytes: Arc<[u8]> = text.as_bytes().into();
     files.note((file, LARGEST_FILE), || ((), Some(bytes)));
     config.iter().for_each(|config| read_tests(config, &files));
-    let generation = complete(file, config.as_ref(), faults, &files)?;
+    let before = Compiled::none(Arc::default());
+    let generation = complete(file, (config.as_ref(), faults), &files, &before)?;
     Ok(candidate(file, generation, files))
 }
 

@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 /// word is taken.
 const REREAD: u64 = 1 << 20;
 
+/// How long an emptied file must be left alone before it is taken for an empty one.
+const EMPTY: Duration = Duration::from_secs(2);
+
 /// The files of one load: from the disk, or kept from an earlier one.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -72,6 +75,13 @@ impl Stamp {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         })
+    }
+
+    /// The last change, since 1970.
+    fn changed(&self) -> Duration {
+        let (seconds, nanos) = self.changed;
+        let nanos = u32::try_from(nanos).unwrap_or(0);
+        Duration::new(u64::try_from(seconds).unwrap_or(0), nanos)
     }
 }
 
@@ -149,18 +159,17 @@ impl Files {
             || self.listed().iter().any(|(listing, names)| names_on_disk(listing) != *names)
     }
 
-    /// How long it takes until the last write to them is `quiet` ago, by this machine's clock.
+    /// How long it takes until the last write to them is `quiet` ago, by this machine's clock. One that
+    /// was emptied has longer: whoever did it mostly goes on to write it.
     pub(super) fn unrest(&self, quiet: Duration) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seen = self.seen();
-        let changed = seen.values().filter_map(|seen| seen.stamp).map(|stamp| {
-            let (seconds, nanos) = stamp.changed;
-            let nanos = u32::try_from(nanos).unwrap_or(0);
-            Duration::new(u64::try_from(seconds).unwrap_or(0), nanos)
+        let left = seen.values().filter_map(|seen| seen.stamp).map(|stamp| {
+            let quiet = if stamp.size == 0 { quiet.max(EMPTY) } else { quiet };
+            // Where another clock is ahead, no longer than ever.
+            (stamp.changed() + quiet).saturating_sub(now).min(quiet)
         });
-        let newest = changed.max().unwrap_or_default();
-        // Where another clock is ahead, no longer than ever.
-        (newest + quiet).saturating_sub(now).min(quiet)
+        left.max().unwrap_or_default()
     }
 
     /// What to tell this load's files by later.
@@ -307,6 +316,7 @@ fn digest(content: &Result<Arc<[u8]>, Unread>) -> [u8; 32] {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::{Files, Unread};
 
@@ -334,6 +344,17 @@ mod tests {
         assert!(files.moved());
         std::fs::write(folder.path().join("missing"), "now there").unwrap();
         assert!(prints.changed());
+    }
+
+    #[test]
+    fn an_emptied_file_has_longer_to_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let quiet = Duration::from_millis(300);
+        std::fs::write(&path, "one").unwrap();
+        assert!(read(folder.path()).unrest(quiet) <= quiet);
+        std::fs::write(&path, "").unwrap();
+        assert!(read(folder.path()).unrest(quiet) > quiet);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::action::{Decision, StepOutcome};
+use super::compiled::Compiled;
 use super::files::{Files, Prints};
 use super::limits::Limits;
-use super::load::{Loader, folder_step};
+use super::load::{Loaded, Loader, folder_step};
 use super::run::{Input, Memory, Run};
 use super::table::Tables;
 use super::template::Templates;
@@ -28,6 +29,7 @@ pub struct Generation {
     prints: Prints,
     health: Counts,
     ended: AtomicBool,
+    compiled: Compiled,
     pipelines: BTreeMap<String, Pipeline>,
     tables: Arc<Tables>,
     templates: Arc<Templates>,
@@ -56,18 +58,24 @@ impl Generation {
     /// # Errors
     /// All faults of scripts, plugins and tables at once.
     pub fn load(config: &Config) -> Result<Self, Faults> {
-        Self::load_from(config, &Files::on_disk(&config.folder))
+        let files = Files::on_disk(&config.folder);
+        Self::load_from(config, &files, &Compiled::none(Arc::default()))
     }
 
-    /// As [`Generation::load`], of these files.
-    pub(super) fn load_from(config: &Config, files: &Files) -> Result<Self, Faults> {
+    /// As [`Generation::load`], of these files. What is in `before` and has not changed is not compiled
+    /// again.
+    pub(super) fn load_from(
+        config: &Config,
+        files: &Files,
+        before: &Compiled,
+    ) -> Result<Self, Faults> {
         let limits = Arc::new(Limits::default());
-        let mut loader = Loader::new(config, files, limits.clone());
+        let mut loader = Loader::new(config, files, limits.clone(), before);
         loader.tables();
         loader.templates();
         let pipelines = loader.pipelines();
         loader.rest();
-        let (tables, templates, digest) = loader.finish()?;
+        let Loaded { tables, templates, compiled, digest } = loader.finish()?;
         Ok(Self {
             number: 0,
             digest,
@@ -75,6 +83,7 @@ impl Generation {
             prints: files.prints(),
             health: Counts::default(),
             ended: AtomicBool::new(false),
+            compiled,
             pipelines,
             tables: Arc::new(tables),
             templates: Arc::new(templates),
@@ -91,6 +100,7 @@ impl Generation {
             prints: Prints::default(),
             health: Counts::default(),
             ended: AtomicBool::new(true),
+            compiled: Compiled::none(Arc::default()),
             pipelines: BTreeMap::new(),
             tables: Arc::default(),
             templates: Arc::default(),
@@ -116,6 +126,11 @@ impl Generation {
     /// What its files are told by.
     pub fn prints(&self) -> &Prints {
         &self.prints
+    }
+
+    /// What was compiled for it.
+    pub(super) fn compiled(&self) -> &Compiled {
+        &self.compiled
     }
 
     /// How the messages fared that it decided.

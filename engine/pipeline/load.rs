@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::compiled::{Compiled, Origin};
 use super::files::{Files, Unread};
 use super::limits::Limits;
-use super::script::{Language, Names, Source};
+use super::script::{Names, Source};
 use super::step::{OnError, Step};
 use super::table::{self, Table, Tables};
 use super::template::{self, Sources, Templates};
@@ -19,12 +20,23 @@ use crate::fault::{Fault, Faults, nearest};
 /// The table that is always there.
 const ACCOUNTS: &str = "accounts";
 
+/// What was loaded.
+pub(super) struct Loaded {
+    pub(super) tables: Tables,
+    pub(super) templates: Templates,
+    pub(super) compiled: Compiled,
+    /// Over all parts.
+    pub(super) digest: String,
+}
+
 /// A generation that is being read.
 pub(super) struct Loader<'a> {
     config: &'a Config,
     files: &'a Files,
     limits: Arc<Limits>,
-    language: Language,
+    /// What the generation before has compiled.
+    before: &'a Compiled,
+    compiled: Compiled,
     table_names: BTreeSet<String>,
     target_names: BTreeSet<String>,
     template_names: BTreeSet<String>,
@@ -38,13 +50,19 @@ pub(super) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(config: &'a Config, files: &'a Files, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        files: &'a Files,
+        limits: Arc<Limits>,
+        before: &'a Compiled,
+    ) -> Self {
         let mut table_names: BTreeSet<_> = config.tables.keys().cloned().collect();
         table_names.insert(ACCOUNTS.to_owned());
         Self {
             config,
             files,
-            language: Language::new(limits.clone()),
+            before,
+            compiled: before.next(),
             limits,
             table_names,
             target_names: config.targets.keys().cloned().collect(),
@@ -141,8 +159,8 @@ impl<'a> Loader<'a> {
         all
     }
 
-    /// The tables, the templates and the digest over all parts.
-    pub(super) fn finish(self) -> Result<(Tables, Templates, String), Faults> {
+    /// What was loaded, with the digest over all parts.
+    pub(super) fn finish(self) -> Result<Loaded, Faults> {
         self.faults.into_result()?;
         let mut hash = Sha256::new();
         for ((kind, name), part) in &self.parts {
@@ -154,7 +172,8 @@ impl<'a> Loader<'a> {
         }
         let hash = hash.finalize();
         let digest = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok((self.tables, self.templates, digest))
+        let Self { tables, templates, compiled, .. } = self;
+        Ok(Loaded { tables, templates, compiled, digest })
     }
 
     fn placed(&mut self, step: &config::Step) -> Option<Placed> {
@@ -185,21 +204,39 @@ impl<'a> Loader<'a> {
             Err(Unread::Fault(what)) => return Err(Fault::whole(shown, what).into()),
         };
         self.note(kind(step.kind), &step.name, &bytes);
+        let origin = Origin::of(&shown, &bytes, self.names());
+        let key = (kind(step.kind), step.name.clone());
+        let loaded = match self.before.get(&key, origin) {
+            Some(known) => known,
+            None => self.compile(step, &shown, &bytes)?,
+        };
+        self.compiled.insert(key, origin, loaded.clone());
+        Ok(loaded)
+    }
+
+    fn compile(
+        &self,
+        step: &config::Step,
+        shown: &Path,
+        bytes: &[u8],
+    ) -> Result<Arc<dyn Step>, Faults> {
         match step.kind {
             StepKind::Plugin => {
                 let cache = plugin::Cache::below(&self.config.engine.data);
-                Ok(plugin::load(&step.name, &shown, &bytes, &self.limits, &cache)?)
+                Ok(plugin::load(&step.name, shown, bytes, &self.limits, &cache)?)
             }
             StepKind::Script => {
-                let source = Source { name: &step.name, file: &shown, bytes: &bytes };
-                let names = Names {
-                    tables: &self.table_names,
-                    targets: &self.target_names,
-                    templates: &self.template_names,
-                };
-                Ok(Arc::new(self.language.compile(source, names)?))
+                let source = Source { name: &step.name, file: shown, bytes };
+                let names = self.names();
+                Ok(Arc::new(self.compiled.language.compile(source, names)?))
             }
         }
+    }
+
+    /// The names that a script may write out.
+    fn names(&self) -> Names<'_> {
+        let (tables, targets) = (&self.table_names, &self.target_names);
+        Names { tables, targets, templates: &self.template_names }
     }
 
     /// The fault of a step without a file points at the step in the configuration.

@@ -7,6 +7,7 @@ use std::time::Instant;
 pub mod action;
 mod candidate;
 pub mod case;
+mod compiled;
 mod csv;
 mod files;
 pub mod gate;

@@ -111,10 +111,7 @@ fn a_git_checkout_comes_into_force_as_a_whole() {
         let mut git = Command::new("git");
         git.current_dir(mill.path("")).args(who).args(args).output()
     };
-    if git(&["init", "-q", "-b", "main"]).is_err() {
-        println!("git is not here, so this is not tested");
-        return;
-    }
+    git(&["init", "-q", "-b", "main"]).unwrap();
     let commit = |text: &str| {
         mill.write("scripts/sort.rhai", text);
         let files = ["add", "mailmill.toml", "scripts"];
@@ -141,6 +138,32 @@ fn a_git_checkout_comes_into_force_as_a_whole() {
         let done = decided(&mill, &mut running, &subject);
         assert_eq!(done["did"][0], format!("moved to {name}"));
     }
+}
+
+#[test]
+fn what_rsync_and_sed_write_comes_into_force() {
+    let commands = [
+        ("rsync", "rsync -a source/ scripts/"),
+        ("rsync --inplace", "rsync -a --inplace source/ scripts/"),
+        ("rsync --delay-updates", "rsync -a --delay-updates source/ scripts/"),
+        ("cp", "cp source/sort.rhai scripts/sort.rhai"),
+        ("sed", "sed -i s/old/by-sed/g scripts/sort.rhai"),
+    ];
+    let mill = mill(CONFIG);
+    let mut running = started(&mill);
+    for (name, command) in commands {
+        // Each of another length: rsync takes files of one size and second for the same.
+        let folder = match name {
+            "cp" => "old".to_owned(),
+            _ => format!("by-{}", name.replace(' ', "")),
+        };
+        mill.write("source/sort.rhai", rule(&folder));
+        let output = Command::new("sh").current_dir(mill.path("")).args(["-c", command]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        takes_over(&mill, &mut running, &folder, command);
+    }
+    assert_eq!(count(&running, "refused"), 0, "{:#?}", running.seen());
 }
 
 #[test]

@@ -117,7 +117,8 @@ impl Reloader {
         let told = |error: Error| (error.to_string(), Faults::default());
         let kept = self.generations.files(number).map_err(told)?;
         // What it stands in place of: the files as they are now, right or wrong.
-        let on_disk = build::from_disk(self.file.clone()).await.map_err(told)?;
+        let on_disk =
+            build::from_disk(self.file.clone(), self.shared.live.now()).await.map_err(told)?;
         let print = on_disk.prints.fingerprint();
         self.seen = Some(on_disk.prints);
         let now = self.shared.live.now();

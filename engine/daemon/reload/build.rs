@@ -10,7 +10,7 @@ use super::gate;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::fault::Faults;
-use crate::pipeline::{self, Attempt, Candidate, Kept};
+use crate::pipeline::{self, Attempt, Candidate, Generation, Kept};
 
 /// Bytes of stack: compiling scripts recurses, within their limits.
 const STACK: usize = 16 << 20;
@@ -18,10 +18,13 @@ const STACK: usize = 16 << 20;
 /// Steps of the scheduler's priority that it stands back.
 const STANDS_BACK: i32 = 5;
 
-/// Reads everything on disk, checks it, and passes it through the gate.
-pub(super) async fn from_disk(file: PathBuf) -> Result<Attempt> {
+/// Reads everything on disk, checks it, and passes it through the gate. What has not changed is taken
+/// from the generation in force.
+pub(super) async fn from_disk(file: PathBuf, now: Arc<Generation>) -> Result<Attempt> {
     apart(move || {
-        let mut attempt = pipeline::load_settled(&file);
+        let mut attempt = pipeline::load_settled(&file, &now);
+        // It may be on its way out by the end of the tests.
+        drop(now);
         attempt.outcome = attempt.outcome.and_then(gate::pass);
         attempt
     })

@@ -219,7 +219,7 @@ impl Reloader {
     /// Reads everything, and puts it in force where it is new and right.
     async fn look(&mut self, cause: Cause) {
         let began = Instant::now();
-        let attempt = match build::from_disk(self.file.clone()).await {
+        let attempt = match build::from_disk(self.file.clone(), self.shared.live.now()).await {
             Ok(attempt) => attempt,
             Err(error) => {
                 self.seen = None;
