@@ -20,6 +20,15 @@ use crate::fault::{Fault, Faults, nearest};
 /// The table that is always there.
 const ACCOUNTS: &str = "accounts";
 
+/// What was loaded.
+pub(super) struct Loaded {
+    pub(super) tables: Tables,
+    pub(super) templates: Templates,
+    pub(super) compiled: Compiled,
+    /// Over all parts.
+    pub(super) digest: String,
+}
+
 /// A generation that is being read.
 pub(super) struct Loader<'a> {
     config: &'a Config,
@@ -38,14 +47,6 @@ pub(super) struct Loader<'a> {
     /// The SHA-256 of each part, by kind and name.
     parts: BTreeMap<(&'static str, String), [u8; 32]>,
     faults: Faults,
-}
-
-/// What a generation is made of.
-pub(super) struct Loaded {
-    pub(super) tables: Tables,
-    pub(super) templates: Templates,
-    pub(super) compiled: Compiled,
-    pub(super) digest: String,
 }
 
 impl<'a> Loader<'a> {
@@ -158,7 +159,7 @@ impl<'a> Loader<'a> {
         all
     }
 
-    /// What was loaded, and the digest over all parts.
+    /// What was loaded, with the digest over all parts.
     pub(super) fn finish(self) -> Result<Loaded, Faults> {
         self.faults.into_result()?;
         let mut hash = Sha256::new();
@@ -226,18 +227,16 @@ impl<'a> Loader<'a> {
             }
             StepKind::Script => {
                 let source = Source { name: &step.name, file: shown, bytes };
-                Ok(Arc::new(self.compiled.language.compile(source, self.names())?))
+                let names = self.names();
+                Ok(Arc::new(self.compiled.language.compile(source, names)?))
             }
         }
     }
 
-    /// What scripts may name.
+    /// The names that a script may write out.
     fn names(&self) -> Names<'_> {
-        Names {
-            tables: &self.table_names,
-            targets: &self.target_names,
-            templates: &self.template_names,
-        }
+        let (tables, targets) = (&self.table_names, &self.target_names);
+        Names { tables, targets, templates: &self.template_names }
     }
 
     /// The fault of a step without a file points at the step in the configuration.

@@ -181,7 +181,13 @@ fn a_new_template_is_in_force_at_once_and_a_removed_one_no_more() {
     assert!(refused["faults"].to_string().contains("kita.txt:1"), "{refused}");
     std::fs::remove_file(mill.path("templates/kita.txt")).unwrap();
     running.wait_event("unchanged");
+    let signs = rule("first") + "fn outbound(mail) { mail.sign(\"firm\"); }\n";
+    mill.write("scripts/sort.rhai", signs);
+    in_force(&mut running, "a rule that names it");
     std::fs::remove_file(mill.path("templates/firm.txt")).unwrap();
+    let refused = running.wait_event("refused");
+    assert!(refused["faults"].to_string().contains("there is no template"), "{refused}");
+    mill.write("scripts/sort.rhai", rule("second"));
     in_force(&mut running, "without the template");
 }
 

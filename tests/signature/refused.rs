@@ -120,6 +120,7 @@ fn what_the_template_gives() {
         signing.to_string()
     };
     assert_eq!(told(" \n\n"), "not signed with smartcity: the template gives no text for it");
+    assert_eq!(told("-- \n"), "not signed with smartcity: the template gives no text for it");
     assert!(told("> cited").contains("reads like the start of quoted mail"));
     assert!(told("Von: a\nAn: b\nBetreff: c").contains("reads like the start of quoted mail"));
 }

@@ -2,7 +2,7 @@
 
 use super::super::structure::Part;
 use super::Signature;
-use super::lines::squeezed;
+use super::plain::wanted;
 
 /// The parts that a signature belongs into, by their index.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Bodies {
 impl Bodies {
     /// Those of them for which there is anything: a signature may be an image alone.
     pub(super) fn that_take(self, signature: &Signature) -> Self {
-        let has_text = !squeezed(&signature.text).is_empty();
+        let has_text = !wanted(&signature.text).is_empty();
         let has_html = !signature.html.trim().is_empty();
         Self { plain: self.plain.filter(|_| has_text), html: self.html.filter(|_| has_html) }
     }

@@ -45,7 +45,7 @@ pub(super) fn put(
 ) -> Option<Put> {
     let text = Text::of(text, label);
     let newest = text.newest();
-    let (own, wanted) = (text.own(&newest), squeezed(signature));
+    let (own, wanted) = (text.own(&newest), wanted(signature));
     if lines::has(&own, &wanted) {
         return None;
     }
@@ -84,6 +84,11 @@ pub(super) fn put(
         _ => {}
     }
     Some(Put { range: at..at, new })
+}
+
+/// The lines by which a signature is known again: a separator is not always written.
+pub(super) fn wanted(signature: &str) -> Vec<String> {
+    squeezed(&content(signature, Flow::Fixed).join("\n"))
 }
 
 /// Whether a text would be taken for quoted mail.
