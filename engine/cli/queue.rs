@@ -82,22 +82,22 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> Exit {
         }),
         What::Retry { change } => {
             let ids = change.ids.clone();
-            alter(change, output, Request::QueueRetry { ids }, |by| match by {
+            alter(change, output, &Request::QueueRetry { ids }, |by| match by {
                 By::Engine => "tried now",
                 By::Store => "tried when the engine runs",
             })
         }
         What::Hold { change, reason } => {
             let request = Request::QueueHold { ids: change.ids.clone(), reason: reason.clone() };
-            alter(change, output, request, |_| "held")
+            alter(change, output, &request, |_| "held")
         }
         What::Release { change } => {
             let ids = change.ids.clone();
-            alter(change, output, Request::QueueRelease { ids }, |_| "released")
+            alter(change, output, &Request::QueueRelease { ids }, |_| "released")
         }
         What::Drop { change } => {
             let ids = change.ids.clone();
-            alter(change, output, Request::QueueDrop { ids }, |_| "dropped")
+            alter(change, output, &Request::QueueDrop { ids }, |_| "dropped")
         }
     }
 }
@@ -144,7 +144,7 @@ fn show(
 fn alter(
     change: &Change,
     output: &mut Output<'_>,
-    request: Request,
+    request: &Request,
     done: fn(By) -> &'static str,
 ) -> Exit {
     if change.ids.is_empty() && !matches!(request, Request::QueueRetry { .. }) {
@@ -155,7 +155,7 @@ fn alter(
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let answer = ask(&config.engine.data, &request)
+    let answer = ask(&config.engine.data, request)
         .and_then(|(ids, by)| Ok((understood::<Vec<u64>>(ids)?, by)));
     match answer {
         Ok((ids, _)) if change.json => {

@@ -180,7 +180,7 @@ impl Engine {
         };
         let taking_in = changes.clone();
         let mut crew = Crew::new(shared.clone(), until, stop.clone());
-        let mut outgoing = Outgoing::start(&shared.queue, config.clone(), until);
+        let mut outgoing = Outgoing::start(&shared.queue, &config, until);
         crew.apply(config);
         tell_start(&shared, crew.len());
         let ended = stop.child_token();
@@ -280,7 +280,7 @@ async fn wait(
             _ = hourly.tick() => prune(shared),
             Ok(()) = changes.changed() => {
                 let config = changes.borrow_and_update().clone();
-                outgoing.apply(config.clone());
+                outgoing.apply(&config);
                 crew.apply(config);
             }
             ended = crew.ended(), if crew.is_busy() => {

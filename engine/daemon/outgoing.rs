@@ -28,13 +28,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn start(queue: &Queue, config: Arc<Config>, until: Until) -> Self {
+    pub(super) fn start(queue: &Queue, config: &Arc<Config>, until: Until) -> Self {
         let runs = until == Until::Stopped;
         Self { runner: runs.then(|| Runner::start(queue.clone(), config)) }
     }
 
     /// Relays as this configuration has it.
-    pub(super) fn apply(&mut self, config: Arc<Config>) {
+    pub(super) fn apply(&mut self, config: &Arc<Config>) {
         if let Some(runner) = &mut self.runner {
             runner.apply(config);
         }

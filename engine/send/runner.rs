@@ -39,7 +39,7 @@ struct Served {
 
 impl Runner {
     /// Begins to send what is in a queue that was brought into order ([`Queue::recover`]).
-    pub fn start(queue: Queue, config: Arc<Config>) -> Self {
+    pub fn start(queue: Queue, config: &Arc<Config>) -> Self {
         let (sender, changes) = watch::channel(config.clone());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -51,7 +51,7 @@ impl Runner {
 
     /// Serves the accounts as this configuration has them. An account that changed ends what is under
     /// way with its old settings.
-    pub fn apply(&mut self, config: Arc<Config>) {
+    pub fn apply(&mut self, config: &Arc<Config>) {
         self.config.send_replace(config.clone());
         self.served.retain(|name, served| {
             let same = config.accounts.get(name) == Some(&served.account);
@@ -65,7 +65,7 @@ impl Runner {
             if let Some(smtp) = account.smtp.as_ref().filter(|_| account.active)
                 && !self.served.contains_key(name)
             {
-                self.serve(account, smtp, &config);
+                self.serve(account, smtp, config);
             }
         }
     }

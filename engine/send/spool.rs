@@ -354,7 +354,7 @@ mod tests {
         let file = spool.open_message(&spooled.name).unwrap();
         file.take(spooled.size).read_to_end(&mut message).unwrap();
         assert!(message == text);
-        assert_eq!(spool.others(&BTreeSet::new()).unwrap(), [spooled.name.clone()]);
+        assert_eq!(spool.others(&BTreeSet::new()).unwrap(), std::slice::from_ref(&spooled.name));
         spool.remove(&spooled.name).unwrap();
         assert!(!spool.is_there(&spooled.name));
     }

@@ -281,7 +281,7 @@ impl Line {
             matches!(failure.kind, Kind::Connection | Kind::Account | Kind::Throttled)
         };
         let failures = outcome.recipients.iter().filter_map(|(_, result)| result.as_ref().err());
-        match failures.filter(about_account).last() {
+        match failures.rev().find(about_account) {
             Some(failure) => self.trouble(failure),
             None => self.well(),
         }

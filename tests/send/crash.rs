@@ -107,7 +107,7 @@ async fn child_queues_and_sends() {
     let held: Vec<u64> =
         queue.list().unwrap().iter().filter(|e| e.held.is_some()).map(|e| e.id).collect();
     queue.release(&held).unwrap();
-    let runner = Runner::start(queue.clone(), Arc::new(config));
+    let runner = Runner::start(queue.clone(), &Arc::new(config));
     for at in number(FROM)..number(FROM) + number(COUNT) {
         let token = format!("m{at}");
         let to: &[&str] = match at % 3 {

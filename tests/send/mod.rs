@@ -90,7 +90,7 @@ impl Post {
 
     /// Begins to relay.
     fn run(&mut self) {
-        self.runner = Some(Runner::start(self.queue.clone(), self.config.clone()));
+        self.runner = Some(Runner::start(self.queue.clone(), &self.config));
     }
 
     async fn stop(&mut self) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::connect::{COMMAND, Relay};
 use super::data::{Source, Stuffing};
 use super::refusal::{Failure, Kind};
-use crate::mail::envelope::{Body, Charset, EnvelopeAddress, Notify, Ret, xtext};
+use crate::mail::envelope::{Body, Charset, EnvelopeAddress, Notify, Orcpt, Ret, xtext};
 use crate::store::{QueueEntry, QueuedRecipient, RecipientState};
 
 /// Limits of the steps (RFC 5321 section 4.5.3.2).
@@ -186,7 +186,7 @@ impl Relay {
             if recipient.notify != Notify::Unsaid {
                 line.push_str(&format!(" NOTIFY={}", recipient.notify));
             }
-            if let Some(orcpt) = recipient.orcpt.as_ref().map(|orcpt| orcpt.as_str())
+            if let Some(orcpt) = recipient.orcpt.as_ref().map(Orcpt::as_str)
                 && let Some((kind, address)) = orcpt.split_once(';')
             {
                 line.push_str(&format!(" ORCPT={kind};{}", xtext(address)));
