@@ -20,9 +20,19 @@
 //!   maillog        one line says what happened
 //! ```
 //!
-//! A message that leaves is decided by the same pipelines; what its decision makes of it is
-//! [`pipeline::Generation::outgoing`]: header changes in their order, then the signature
-//! ([`pipeline::Templates`] renders it, [`mail::signature`] puts it in).
+//! ## The path of an outgoing message
+//!
+//! ```text
+//! send/submission  a client's connection: TLS, passwords, limits    send/dialogue: no I/O
+//! send/sendmail    a program's call -> a file in the drop folder    send/pickup takes it from there
+//!   send/intake      header completed, Bcc gone, into a spool file as it comes
+//!   outbound         send::Accept: what the two of them hand over
+//!     outbound/rights    may this user send as these?
+//!     outbound/decide    runs the outbound pipeline, off the network threads     pipeline
+//!     outbound/edit      header changes in their order, then the signature    pipeline/outgoing
+//!                        (pipeline/template renders it, mail/signature puts it in)
+//!     send/queue         file, entry, record, links, step memory: durable     <- the promise, 250
+//! ```
 //!
 //! ## The path of a rule
 //!

@@ -174,7 +174,7 @@ fn failed_logins_become_slow_and_end() {
     let began = Instant::now();
     let mut next = office.connect();
     assert_eq!(next.ask("EHLO x").0, 250);
-    assert_eq!(next.ask(&LOGIN.lines().nth(1).unwrap().to_owned()).0, 235);
+    assert_eq!(next.ask(LOGIN.lines().nth(1).unwrap()).0, 235);
     assert!(began.elapsed() >= Duration::from_millis(750), "{:?}", began.elapsed());
 }
 
