@@ -33,6 +33,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "fault_point",
             "maillog",
             "perform",
+            "tls",
         ],
     ),
     (
