@@ -20,10 +20,17 @@
 //!   maillog        one line says what happened
 //! ```
 //!
-//! ## The path of a message that is sent
+//! ## The path of an outgoing message
 //!
 //! ```text
-//! send/queue       Queue::accept: file and entry, durable          <- the promise
+//! send/submission  a client's connection: TLS, passwords, limits    send/dialogue: no I/O
+//! send/sendmail    a program's call -> a file in the drop folder    send/pickup takes it from there
+//!   send/intake      header completed, Bcc gone, into a spool file as it comes
+//!   outbound         send::Accept: what the two of them hand over
+//!     outbound/rights    may this user send as these?
+//!     outbound/decide    runs the outbound pipeline, off the network threads     pipeline
+//!     outbound/edit      what the rules change
+//!     send/queue         file, entry, record, links, step memory: durable     <- the promise, 250
 //!   send/spool       the message and its envelope, a file            data/queue
 //!   store/queue      the entry: who gets it, how far it is           store
 //! send/runner      some workers for each account                   send/worker

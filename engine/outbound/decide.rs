@@ -126,7 +126,7 @@ impl Line {
     }
 
     /// Loads a large message, a few at once.
-    async fn load(
+    pub(super) async fn load(
         &self,
         account: &Account,
         submission: &mut Submission,

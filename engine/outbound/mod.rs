@@ -93,7 +93,7 @@ impl Line {
         if let Some(reason) = decided.rejected() {
             return Err(Reply::new(550, "5.7.1", reason).into());
         }
-        decided.edit(&self.queue).await?;
+        self.edit(&mut decided, &account).await?;
         if decided.header_changed {
             // A rule may say who a message is from; not beyond what its user may.
             let Decided { submission, generation, .. } = &decided;

@@ -216,6 +216,9 @@ fn die_at(point: usize, death: Death) -> Result<(), String> {
     let relay = server();
     let folder = prepare(relay.port);
     let first = live(folder.path(), (0, MESSAGES), Some((point, death)), None);
+    if first.ended && point < 50 {
+        return Err("it did not die".into());
+    }
     let from = MESSAGES;
     let last = live(folder.path(), (from, 1), None, None);
     if !last.ended {

@@ -48,7 +48,8 @@ fn from_listener_and_sendmail_to_a_real_server() {
         assert!(envelope.contains("carl@example.org") && envelope.contains("secret@example.org"));
     }
     assert!(first.text.contains("\r\n\r\nline\r\n.two dots\r\nlast\r\n"), "{}", first.text);
-    assert!(first.envelope.to_string().contains("SUCCESS"), "{}", first.envelope);
+    let log = std::fs::read_to_string(sink.ca().with_file_name("log.jsonl")).unwrap();
+    assert!(log.contains("NOTIFY=SUCCESS") && log.contains("RET=HDRS"), "{log}");
     assert!(second.text.contains("Subject: by sendmail"), "{}", second.text);
 }
 
