@@ -31,6 +31,15 @@
 //!     outbound/decide    runs the outbound pipeline, off the network threads     pipeline
 //!     outbound/edit      what the rules change
 //!     send/queue         file, entry, record, links, step memory: durable     <- the promise, 250
+//!   send/spool       the message and its envelope, a file            data/queue
+//!   store/queue      the entry: who gets it, how far it is           store
+//! send/runner      some workers for each account                   send/worker
+//!   send/relay       the dialogue: MAIL, each RCPT, DATA, its end
+//!   send/retry       who got it, who never will, when again
+//!   send/conclude    written with the reports that are owed          send/report
+//!   send/sent        the copy in the mailbox for sent mail           mailbox
+//! send/timekeeper  delay notices, and what is given up
+//! send/recovery    at the start: puts right what a crash left
 //! ```
 //!
 //! ## The path of a rule
@@ -61,8 +70,8 @@
 //!
 //! ## Who may import whom
 //!
-//! `mail` <- `store`, `mailbox`, `pipeline` <- `perform` <- `inbound` <- `daemon`, `control` <-
-//! `cli`. `error`, `fault`, `fault_point`, `clock` and `workers` serve all; `config` knows `mail` and
+//! `mail` <- `store`, `mailbox`, `pipeline` <- `perform`, `send` <- `inbound`, `outbound` <-
+//! `daemon`, `control` <- `cli`. `error`, `fault`, `fault_point`, `clock`, `tls` and `workers` serve all; `config` knows `mail` and
 //! `pipeline`'s words.
 //! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai and
 //! wasmtime in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`

@@ -304,21 +304,49 @@ fn what_this_version_does_not_do_yet() {
         r#"
 [accounts.a]
 imap = "imaps://example.com"
-smtp = "smtp://example.com:587"
 login = { user = "me", oauth2 = "m365" }
-outbound = "send"
 quota_warn = "80%"
 rewrite = true
 after = { delete = "2d" }
 
-[submission]
-listen = "127.0.0.1:2587"
-
-[users.anna]
-password = { file = "secrets/anna.argon2" }
-
 [oauth2.m365]
 tenant = "x"
+"#
+    ));
+}
+
+#[test]
+fn relays() {
+    assert_snapshot!(faults(
+        r#"
+[accounts.a]
+smtp = "mail.example.com"
+[accounts.b]
+smtp = "smtp://anna:secret@example.com"
+[accounts.c]
+smtp = "smtps://example.com"
+tls = "none"
+sent = "Sent"
+[accounts.d]
+maildir = "d"
+smtp_rate = 30
+[accounts.e]
+smtp = "smtp://example.com"
+tls = "none"
+login = { user = "me" }
+smtp_connections = 0
+[accounts.f]
+smtp = "smtp://example.com"
+smtp_login = { user = "me", oauth2 = { env = "TOKEN" } }
+inbound = "p"
+[accounts.g]
+smtp = "smtp://example.com"
+login = { user = "me", password = { env = "X" }, oauth2 = { file = "t" } }
+
+[queue]
+retry = ["1m", "soon"]
+expire = "1y"
+delay = "4h"
 "#
     ));
 }

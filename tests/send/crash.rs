@@ -18,8 +18,9 @@ use mailmill::send::{Queue, Runner, Spool};
 use mailmill::store::Store;
 
 use super::{letter, outgoing, plain, times};
-use crate::crash::{random, seed};
+use crate::crash::{Death, random, seed};
 use crate::support::fake_smtp::{Act, FakeSmtp, Stage};
+use crate::support::power::powered;
 
 const FOLDER: &str = "MAILMILL_TEST_QUEUE";
 const FROM: &str = "MAILMILL_TEST_QUEUE_FROM";
@@ -54,7 +55,7 @@ struct Life {
 fn live(
     folder: &Path,
     (from, count): (usize, usize),
-    fault: Option<String>,
+    fault: Option<(usize, Death)>,
     kill: Option<u64>,
 ) -> Life {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -65,9 +66,15 @@ fn live(
         .env(COUNT, count.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    if let Some(fault) = fault {
-        command.env("MAILMILL_FAULT", fault);
-        command.env("MAILMILL_FAULT_REPORT", folder.join("points"));
+    command.env("MAILMILL_FAULT_REPORT", folder.join("points"));
+    match fault {
+        Some((point, Death::Kill)) => drop(command.env("MAILMILL_FAULT", format!("{point}:kill"))),
+        Some((point, Death::Power { seed })) => {
+            command.env("MAILMILL_FAULT", format!("{point}:power"));
+            powered(&mut command, folder, seed);
+        }
+        None if kill.is_none() => drop(command.env("MAILMILL_FAULT", "count")),
+        None => {}
     }
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -164,9 +171,19 @@ fn check(server: &FakeSmtp, promised: &[String], deaths: usize) -> Result<(), St
 
 #[test]
 fn every_promise_is_kept_wherever_the_engine_dies() {
+    sweep(|_| vec![Death::Kill]);
+}
+
+#[test]
+fn every_promise_is_kept_wherever_the_power_goes() {
+    let seed = seed();
+    sweep(|point| vec![Death::Power { seed: 0 }, Death::Power { seed: seed + point as u64 }]);
+}
+
+fn sweep(deaths: impl Fn(usize) -> Vec<Death> + Sync) {
     let relay = server();
     let folder = prepare(relay.port);
-    let life = live(folder.path(), (0, MESSAGES), Some("count".into()), None);
+    let life = live(folder.path(), (0, MESSAGES), None, None);
     assert!(life.ended);
     check(&relay, &life.promised, 0).unwrap();
     let points = std::fs::read_to_string(folder.path().join("points")).unwrap();
@@ -181,9 +198,11 @@ fn every_promise_is_kept_wherever_the_engine_dies() {
                     if point > points.len() + 5 {
                         return;
                     }
-                    if let Err(why) = die_at(point) {
-                        let name = points.get(point - 1).unwrap_or(&"beyond");
-                        failures.lock().unwrap().push(format!("{name}: {why}"));
+                    for death in deaths(point) {
+                        if let Err(why) = die_at(point, death) {
+                            let name = points.get(point - 1).unwrap_or(&"beyond");
+                            failures.lock().unwrap().push(format!("{name} {death:?}: {why}"));
+                        }
                     }
                 }
             });
@@ -193,10 +212,13 @@ fn every_promise_is_kept_wherever_the_engine_dies() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn die_at(point: usize) -> Result<(), String> {
+fn die_at(point: usize, death: Death) -> Result<(), String> {
     let relay = server();
     let folder = prepare(relay.port);
-    let first = live(folder.path(), (0, MESSAGES), Some(format!("{point}:kill")), None);
+    let first = live(folder.path(), (0, MESSAGES), Some((point, death)), None);
+    if first.ended && point < 50 {
+        return Err("it did not die".into());
+    }
     let from = MESSAGES;
     let last = live(folder.path(), (from, 1), None, None);
     if !last.ended {
