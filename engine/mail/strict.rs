@@ -14,9 +14,11 @@ pub(super) fn parse(value: &[u8]) -> Option<Vec<Address>> {
     (bare_ats(&text)? == addresses.len()).then_some(addresses)
 }
 
-/// How many `@` stand outside of quotes and comments; `None` where one of these is not closed.
+/// How many `@` stand outside of quotes and comments; `None` where one of these, or an
+/// angle bracket, is not closed.
 fn bare_ats(text: &str) -> Option<usize> {
     let (mut count, mut quoted, mut depth, mut escaped) = (0, false, 0_usize, false);
+    let mut angle = false;
     for c in text.chars() {
         if std::mem::take(&mut escaped) {
             continue;
@@ -27,10 +29,17 @@ fn bare_ats(text: &str) -> Option<usize> {
             '(' if !quoted => depth += 1,
             ')' if !quoted => depth = depth.checked_sub(1)?,
             '@' if !quoted && depth == 0 => count += 1,
+            '<' | '>' if !quoted && depth == 0 => {
+                // They open and close in turn.
+                if angle != (c == '>') {
+                    return None;
+                }
+                angle = !angle;
+            }
             _ => {}
         }
     }
-    (!quoted && depth == 0).then_some(count)
+    (!quoted && depth == 0 && !angle).then_some(count)
 }
 
 #[cfg(test)]
