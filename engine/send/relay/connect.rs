@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use lettre::transport::smtp::commands::{Ehlo, Quit, Starttls};
+use lettre::transport::smtp::extension::{ClientId, Extension};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::abilities::Abilities;
 use super::refusal::Failure;
-use super::reply::Reply;
 use super::wire::{Stream, Wire};
 use crate::config::{Security, Smtp};
 use crate::error::Retry;
@@ -28,18 +30,6 @@ const QUIT: Duration = Duration::from_secs(2);
 pub struct Relay {
     pub(super) wire: Wire,
     pub(super) able: Abilities,
-}
-
-/// What the server announced.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Abilities {
-    /// The largest message in bytes; 0 where it has no limit, `None` where it does not know SIZE.
-    pub(super) size: Option<u64>,
-    pub(super) dsn: bool,
-    pub(super) eight_bit: bool,
-    pub(super) utf8: bool,
-    pub(super) start_tls: bool,
-    pub(super) auth: Vec<String>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -124,11 +114,11 @@ async fn handshake(
 async fn start_tls(settings: &Smtp, tcp: TcpStream) -> Result<TcpStream, Failure> {
     let mut wire = Wire::new(tcp, settings.step);
     greeting(&mut wire).await?;
-    if !hello(&mut wire).await?.start_tls {
+    if !hello(&mut wire).await?.knows(Extension::StartTls) {
         let why = format!("{} does not offer STARTTLS", settings.host);
         return Err(Failure::of_account(why).next("use smtps:// where the server has it"));
     }
-    let answer = wire.ask("STARTTLS", COMMAND).await?;
+    let answer = wire.command(Starttls, COMMAND).await?;
     if answer.code != 220 {
         return Err(Failure::lost(format!("STARTTLS is refused: {}", answer.shown())));
     }
@@ -150,35 +140,11 @@ async fn greeting(wire: &mut Wire<impl Stream>) -> Result<(), Failure> {
 }
 
 async fn hello(wire: &mut Wire<impl Stream>) -> Result<Abilities, Failure> {
-    let answer = wire.ask(&format!("EHLO {}", machine()), COMMAND).await?;
+    let answer = wire.command(Ehlo::new(ClientId::Domain(machine())), COMMAND).await?;
     if !answer.is_positive() {
         return Err(Failure::lost(format!("EHLO is refused: {}", answer.shown())));
     }
     Ok(Abilities::of(&answer))
-}
-
-impl Abilities {
-    fn of(answer: &Reply) -> Self {
-        let mut able = Self::default();
-        for line in answer.lines.iter().skip(1) {
-            let line = line.to_ascii_uppercase();
-            // Old servers write AUTH=LOGIN.
-            let line = line.replacen("AUTH=", "AUTH ", 1);
-            let mut words = line.split_whitespace();
-            match words.next() {
-                Some("SIZE") => {
-                    able.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0));
-                }
-                Some("DSN") => able.dsn = true,
-                Some("8BITMIME") => able.eight_bit = true,
-                Some("SMTPUTF8") => able.utf8 = true,
-                Some("STARTTLS") => able.start_tls = true,
-                Some("AUTH") => able.auth.extend(words.map(str::to_owned)),
-                _ => {}
-            }
-        }
-        able
-    }
 }
 
 impl Relay {
@@ -190,6 +156,6 @@ impl Relay {
     /// Ends the session in order.
     pub async fn quit(mut self) {
         // How it ends says nothing about what was sent.
-        let _ = self.wire.ask("QUIT", QUIT).await;
+        let _ = self.wire.command(Quit, QUIT).await;
     }
 }

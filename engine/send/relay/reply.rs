@@ -1,4 +1,8 @@
 //! A server's answer: a code and lines of text (RFC 5321 section 4.2).
+//!
+//! It is read here and not by lettre's `Response`, which refuses what servers send: a code without text
+//! (the RFC has clients take it) and a second digit above 5 (`571 5.7.1 ...`), so that a refusal for good
+//! would look like a broken connection and its text be lost.
 
 use crate::mail::inert;
 
@@ -96,6 +100,8 @@ pub(super) fn shown(text: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use lettre::transport::smtp::response::Response;
+
     use super::{MOST_LINES, Replies};
 
     #[test]
@@ -110,6 +116,29 @@ mod tests {
         assert!(!refused.shown().contains('\x1b'));
         let other = Replies::default().take(b"450 5.1.1 no").unwrap().unwrap();
         assert_eq!(other.enhanced(), None);
+    }
+
+    /// Once lettre takes them, it can read the answers.
+    #[test]
+    fn answers_that_lettre_refuses_are_taken() {
+        for (line, code, text) in [("354", 354, ""), ("571 5.7.1 no", 571, "5.7.1 no")] {
+            format!("{line}\r\n").parse::<Response>().unwrap_err();
+            let taken = Replies::default().take(line.as_bytes()).unwrap().unwrap();
+            assert_eq!((taken.code, taken.lines), (code, vec![text.to_owned()]));
+        }
+    }
+
+    /// What lettre takes is taken, and is the same.
+    #[test]
+    fn answers_are_read_as_lettre_reads_them() {
+        for lines in [&["250 "][..], &["220-a", "220-", "220 b  c "], &["550 5.1.1 -x"]] {
+            let theirs: Response = format!("{}\r\n", lines.join("\r\n")).parse().unwrap();
+            let mut replies = Replies::default();
+            let taken = lines.iter().find_map(|line| replies.take(line.as_bytes()).unwrap());
+            let taken = taken.unwrap();
+            assert_eq!(taken.code, u16::from(theirs.code()));
+            assert!(theirs.message().eq(taken.lines.iter().map(String::as_str)));
+        }
     }
 
     #[test]

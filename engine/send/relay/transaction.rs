@@ -5,6 +5,9 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lettre::transport::smtp::commands::{Data, Rset};
+use lettre::transport::smtp::extension::Extension;
+
 use super::connect::{COMMAND, Relay};
 use super::data::{Source, Stuffing};
 use super::refusal::{Failure, Kind};
@@ -129,14 +132,14 @@ impl Relay {
             line.push_str(&format!(" SIZE={}", entry.size));
         }
         if entry.body == Body::EightBitMime {
-            if !able.eight_bit {
+            if !able.knows(Extension::EightBitMime) {
                 let why = "554 5.6.3 it holds 8-bit text, and the server takes 7-bit text only";
                 return Err(Failure::of_message(why));
             }
             line.push_str(" BODY=8BITMIME");
         }
         if needs_utf8(entry) {
-            if !able.utf8 {
+            if !able.knows(Extension::SmtpUtfEight) {
                 let why = "553 5.6.7 it has addresses or header fields beyond ASCII, and the \
                            server does not take these (SMTPUTF8)";
                 return Err(Failure::of_message(why));
@@ -197,7 +200,7 @@ impl Relay {
 
     /// DATA and the message; gives what ends it.
     async fn data(&mut self, parcel: &Parcel<'_>) -> Result<Vec<u8>, Failure> {
-        let answer = self.wire.ask("DATA", DATA).await?;
+        let answer = self.wire.command(Data, DATA).await?;
         if answer.code != 354 {
             return Err(Failure::of(&answer));
         }
@@ -219,7 +222,7 @@ impl Relay {
     /// After a message that was not sent, the next one begins anew.
     async fn reset(&mut self, outcome: &mut Outcome) {
         if outcome.usable {
-            let answer = self.wire.ask("RSET", COMMAND).await;
+            let answer = self.wire.command(Rset, COMMAND).await;
             outcome.usable = answer.is_ok_and(|answer| answer.is_positive());
         }
     }

@@ -1,6 +1,7 @@
 //! A connection as lines and bytes: each line limited in length, each step in time. After a step that
 //! failed the connection is of no more use: what was half written or half read is not known.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
@@ -40,6 +41,16 @@ impl<S: Stream> Wire<S> {
     pub(super) async fn ask(&mut self, command: &str, limit: Duration) -> Result<Reply, Failure> {
         let line = Zeroizing::new(format!("{command}\r\n"));
         self.send(line.as_bytes(), limit).await?;
+        self.answer(limit).await
+    }
+
+    /// Sends a command of lettre's, which brings its line's end, and reads its answer.
+    pub(super) async fn command(
+        &mut self,
+        command: impl Display,
+        limit: Duration,
+    ) -> Result<Reply, Failure> {
+        self.send(command.to_string().as_bytes(), limit).await?;
         self.answer(limit).await
     }
 
