@@ -52,6 +52,13 @@ impl Load<'_> {
     }
 }
 
+/// Whether the end of a message's data is sent, or the connection closed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Sent,
+    Missing,
+}
+
 /// What became of the messages, by token, as far as those who handed them over know.
 #[derive(Debug, Default)]
 struct Notes {
@@ -95,8 +102,8 @@ fn client(load: &Load<'_>, number: usize) -> Notes {
         while load.goes_on() {
             serial += 1;
             let token = format!("client{number}-{serial:06}");
-            let cut = serial % CUT == 0;
-            if hand_over(&mut client, &token, cut, &mut notes).is_none() {
+            let end = if serial % CUT == 0 { End::Missing } else { End::Sent };
+            if hand_over(&mut client, (&token, end), &mut notes).is_none() {
                 break;
             }
             load.promised.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +126,7 @@ fn log_in(load: &Load<'_>) -> Option<Client> {
 }
 
 /// Hands over a message; `None` where the session is over.
-fn hand_over(client: &mut Client, token: &str, cut: bool, notes: &mut Notes) -> Option<()> {
+fn hand_over(client: &mut Client, (token, end): (&str, End), notes: &mut Notes) -> Option<()> {
     for (command, code) in
         [("MAIL FROM:<anna@example.com>", 250), ("RCPT TO:<carl@example.org>", 250), ("DATA", 354)]
     {
@@ -127,7 +134,7 @@ fn hand_over(client: &mut Client, token: &str, cut: bool, notes: &mut Notes) -> 
         client.next_reply().filter(|reply| reply.0 == code)?;
     }
     client.say(format!("From: anna@example.com\r\n{}", message(token, "\r\n")));
-    if cut {
+    if end == End::Missing {
         return None;
     }
     notes.in_flight.insert(token.into());
