@@ -10,7 +10,8 @@ pub fn sendmail(office: &Office, args: &[&str], input: impl AsRef<[u8]>) -> (i32
     call(office.mill.command(&[&["sendmail"], args].concat()), input)
 }
 
-fn call(mut command: Command, input: impl AsRef<[u8]>) -> (i32, String) {
+/// Calls a command with this input: its exit code and what it said.
+pub fn call(mut command: Command, input: impl AsRef<[u8]>) -> (i32, String) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A call that is refused need not read on.

@@ -2,6 +2,7 @@
 //! `sendmail` command. What was answered `250` lies in the queue, and nothing else does.
 
 mod clients;
+mod deaths;
 mod drop;
 mod relayed;
 mod resources;
@@ -205,7 +206,7 @@ impl Client {
     fn next_reply(&mut self) -> Option<(u16, String)> {
         loop {
             let mut line = String::new();
-            if self.stream.read_line(&mut line).unwrap_or(0) == 0 {
+            if self.stream.read_line(&mut line).is_err() || !line.ends_with('\n') {
                 return None;
             }
             if line.as_bytes()[3] == b' ' {

@@ -55,14 +55,20 @@ impl Sink {
         std::fs::write(self.folder.path().join("tokens"), format!("{user} {token}\n")).unwrap();
     }
 
+    /// How many messages it took so far.
+    pub fn count(&self) -> usize {
+        self.paths().len()
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path().join("out")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "eml")).collect()
+    }
+
     /// What it took so far, in order.
     pub fn stored(&self) -> Vec<Stored> {
-        let out = self.folder.path().join("out");
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(out)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|ending| ending == "eml"))
-            .collect();
+        let mut paths = self.paths();
         paths.sort();
         let stored = |path: &PathBuf| Stored {
             envelope: serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap())
