@@ -1,5 +1,7 @@
 //! The engine as a process of its own, with a listener, one account and one user.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -31,6 +33,8 @@ impl Mill {
         std::fs::write(place.join("scripts/out.rhai"), RULE)?;
         let (port, config) = (free_port()?, place.join("mailmill.toml"));
         std::fs::write(&config, toml(port, relay, &hash(&LOGIN.password.into())?))?;
+        // It holds a hash, and mailmill takes none from a file that others can read.
+        std::fs::set_permissions(&config, Permissions::from_mode(0o600))?;
         let log = place.join("log");
         let process = Command::new(program()?)
             .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
