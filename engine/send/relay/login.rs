@@ -1,7 +1,7 @@
 //! Logging in to a relay (RFC 4954): PLAIN or LOGIN with a password, XOAUTH2 with a token.
 //!
 //! Which mechanisms there are and which are offered is lettre's. What is sent is not: its `Credentials`
-//! and `Auth` copy the secret into plain strings and do not wipe them, its LOGIN takes two wordings of
+//! and `Auth` copy the secret into plain strings and do not wipe them, its LOGIN takes a few wordings of
 //! the challenge only, and its XOAUTH2 loses why it was refused. Here every copy is wiped when it is
 //! dropped; that both send the same is tested below.
 

@@ -60,7 +60,7 @@ fn master_cf(port: u16) -> Result<String> {
         let mut fields: Vec<&str> = line.split_whitespace().collect();
         match fields.as_slice() {
             ["smtp", "inet", ..] => format!("{port} inet n - n - - smtpd\n"),
-            [first, _, _, _, _, ..] if !first.starts_with('#') && fields.len() >= 8 => {
+            [_, _, _, _, _, ..] if begins_service(line) && fields.len() >= 8 => {
                 fields[4] = "n";
                 fields.join(" ") + "\n"
             }
@@ -68,6 +68,11 @@ fn master_cf(port: u16) -> Result<String> {
         }
     };
     Ok(usual.lines().map(line).collect())
+}
+
+/// Comments begin with `#`, lines that go on with a blank.
+fn begins_service(line: &str) -> bool {
+    line.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 async fn run(program: &str, args: &[&std::ffi::OsStr]) -> Result<()> {
