@@ -99,9 +99,13 @@ fn reason(record: &MessageRecord) -> String {
 /// What became of an action that people ask for; `None` where nothing came of it, and nothing will.
 fn outcome(record: &MessageRecord, index: usize) -> Option<String> {
     let action = &record.decision.actions[index].action;
+    let mark = record.marks.iter().find(|mark| mark.action == index);
+    if let Action::Sign { .. } = action {
+        // Its note says what became of it, in a clause.
+        return mark?.note.as_deref().map(inert);
+    }
     let done = clause(action)?;
     let wish = intent(action)?;
-    let mark = record.marks.iter().find(|mark| mark.action == index);
     match (mark.map(|mark| mark.outcome), record.state) {
         (Some(MarkOutcome::Done), _) => Some(done),
         (Some(MarkOutcome::Gone), _) => Some(format!("gone: it was no longer there to {wish}")),

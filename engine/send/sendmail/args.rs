@@ -41,6 +41,9 @@ pub enum Mode {
     Queue,
 }
 
+/// What is said of a long option.
+const LONG: &str = "sendmail has no long options; -C FILE names the configuration";
+
 /// Options that take a value, in the same or the next argument, and mean nothing here.
 const IGNORED_WITH_VALUE: &[u8] = b"AhLOopX";
 /// Options without a value that mean nothing here.
@@ -118,6 +121,9 @@ impl Call {
                 'q' => return Err(other("the queue runs by itself: see `mailmill queue retry`")),
                 option if is_in(IGNORED_WITH_VALUE, option) => return value().map(|_| ()),
                 option if is_in(IGNORED, option) => {}
+                '-' => {
+                    return Err(usage("sendmail has no long options; -C names the configuration"));
+                }
                 _ => return Err(usage(format!("-{option} is no option of sendmail"))),
             }
             options = rest;
