@@ -121,9 +121,7 @@ impl Call {
                 'q' => return Err(other("the queue runs by itself: see `mailmill queue retry`")),
                 option if is_in(IGNORED_WITH_VALUE, option) => return value().map(|_| ()),
                 option if is_in(IGNORED, option) => {}
-                '-' => {
-                    return Err(usage("sendmail has no long options; -C names the configuration"));
-                }
+                '-' => return Err(usage(LONG.into())),
                 _ => return Err(usage(format!("-{option} is no option of sendmail"))),
             }
             options = rest;
