@@ -32,7 +32,6 @@ key = "key.pem"
 host = "mx.example.com"
 max_size = "60MiB"
 max_recipients = 100
-idle = "3s"
 SUBMISSION
 [users.anna]
 password = { file = "anna.argon2" }

@@ -100,7 +100,7 @@ fn a_client_that_is_cut_at_any_byte_leaves_nothing_unpromised() {
 
 #[test]
 fn a_client_that_is_slow_is_waited_for_and_one_that_is_silent_is_not() {
-    let office = Office::new();
+    let office = Office::with("idle = \"3s\"", "9");
     let mut slow = office.anna();
     slow.announce("anna@example.com");
     for byte in MESSAGE.bytes() {
