@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::Instant;
 
 use crate::store::{DelayNotice, QueueEntry};
 
@@ -25,6 +27,10 @@ struct Lane {
     bell: Arc<Notify>,
     /// Why its server takes nothing now.
     error: Option<String>,
+    /// Until when its server is left alone.
+    rest: Option<Instant>,
+    /// Wakes everybody who waits for the end of that rest.
+    roused: Arc<Notify>,
 }
 
 /// What is known of an entry without looking at it.
@@ -142,9 +148,31 @@ impl Lanes {
         self.lanes.values().for_each(|lane| lane.bell.notify_one());
     }
 
-    /// Why an account's server takes nothing now.
-    pub(super) fn set_error(&mut self, account: &str, error: Option<String>) {
-        self.lanes.entry(account.to_owned()).or_default().error = error;
+    /// An account's server takes nothing now, and is left alone for a while.
+    pub(super) fn rest(&mut self, account: &str, (until, error): (Instant, String)) {
+        let lane = self.lanes.entry(account.to_owned()).or_default();
+        (lane.rest, lane.error) = (Some(until), Some(error));
+    }
+
+    /// An account's server takes mail again.
+    pub(super) fn well(&mut self, account: &str) {
+        let lane = self.lanes.entry(account.to_owned()).or_default();
+        (lane.rest, lane.error) = (None, None);
+    }
+
+    /// An account's server is to be tried now, however long it was to be left alone.
+    pub(super) fn rouse(&mut self, account: &str) {
+        if let Some(lane) = self.lanes.get_mut(account) {
+            lane.rest = None;
+            lane.roused.notify_waiters();
+        }
+    }
+
+    /// Until when an account's server is left alone, and what says so if that changes: taken together,
+    /// no change is missed.
+    pub(super) fn resting(&mut self, account: &str) -> (Option<Instant>, OwnedNotified) {
+        let lane = self.lanes.entry(account.to_owned()).or_default();
+        (lane.rest, lane.roused.clone().notified_owned())
     }
 
     /// All that are known.

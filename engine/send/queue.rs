@@ -1,5 +1,6 @@
 //! The queue: takes messages, and says what is in it. Cheap to clone; the runner relays what is in it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -162,7 +163,8 @@ impl Queue {
         self.shared.store.queued(id)
     }
 
-    /// Tries these at once, all that are not held where none is named; gives their ids.
+    /// Tries these at once, all that are not held where none is named; gives their ids. A server that
+    /// is left alone for a while because it took nothing is asked all the same.
     ///
     /// # Errors
     /// An id that is not in the queue or is held, and a store that cannot be written.
@@ -175,7 +177,7 @@ impl Queue {
                 None => None,
             })?,
         };
-        self.change(&all, |entry| {
+        self.change_and_rouse(&all, |entry| {
             entry.due_ms = now;
             Queued::Changed
         })
@@ -193,7 +195,7 @@ impl Queue {
         })
     }
 
-    /// Lets held ones go: they are sent.
+    /// Lets held ones go: they are sent, at once as by [`Queue::retry`].
     ///
     /// # Errors
     /// An id that is not in the queue or not held, and a store that cannot be written.
@@ -203,7 +205,7 @@ impl Queue {
             Some(_) => None,
             None => Some("it is not held"),
         })?;
-        self.change(&ids, |entry| {
+        self.change_and_rouse(&ids, |entry| {
             entry.held = None;
             entry.due_ms = now;
             entry.doubt = Doubt::default();
@@ -276,6 +278,25 @@ impl Queue {
         let mut lanes = self.lanes();
         changed.iter().for_each(|entry| lanes.note(entry));
         Ok(changed.iter().map(|entry| entry.id).collect())
+    }
+
+    /// [`Queue::change`] of entries that a person wants tried now: servers that are left alone for a
+    /// while are asked all the same.
+    fn change_and_rouse(
+        &self,
+        ids: &[u64],
+        mut change: impl FnMut(&mut QueueEntry) -> Queued,
+    ) -> Result<Vec<u64>> {
+        let mut accounts = BTreeSet::new();
+        let changed = self.change(ids, |entry| {
+            if !accounts.contains(&entry.account) {
+                accounts.insert(entry.account.clone());
+            }
+            change(entry)
+        })?;
+        let mut lanes = self.lanes();
+        accounts.iter().for_each(|account| lanes.rouse(account));
+        Ok(changed)
     }
 
     pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {

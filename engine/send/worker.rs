@@ -46,10 +46,9 @@ pub(super) struct Line {
     pub(super) rest: Mutex<Rest>,
 }
 
-/// Whether an account's server is left alone, and for how long.
+/// What decides for how long an account's server is left alone.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
-    until: Option<Instant>,
     failures: u32,
     told: Option<(String, Instant)>,
 }
@@ -266,10 +265,11 @@ impl Line {
             if self.stop.is_cancelled() {
                 return false;
             }
-            let until = self.rest.lock().unwrap_or_else(PoisonError::into_inner).until;
+            let (until, roused) = self.queue.lanes().resting(&self.account.name);
             let Some(until) = until.filter(|until| *until > Instant::now()) else { return true };
             tokio::select! {
                 () = sleep_until(until) => {}
+                () = roused => {}
                 () = self.stop.cancelled() => return false,
             }
         }
@@ -291,7 +291,7 @@ impl Line {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         if rest.failures > 0 {
             *rest = Rest::default();
-            self.queue.lanes().set_error(&self.account.name, None);
+            self.queue.lanes().well(&self.account.name);
         }
     }
 
@@ -302,7 +302,6 @@ impl Line {
         rest.failures = rest.failures.saturating_add(1);
         let pause = self.pause(failure, rest.failures);
         let now = Instant::now();
-        rest.until = Some(now + pause);
         let error = failure.to_string();
         let known = rest.told.as_ref().filter(|(told, _)| *told == error);
         let fresh = known.is_none_or(|(_, at)| now.duration_since(*at) >= TOLD_AGAIN);
@@ -310,7 +309,7 @@ impl Line {
             rest.told = Some((error.clone(), now));
         }
         drop(rest);
-        self.queue.lanes().set_error(&self.account.name, Some(error.clone()));
+        self.queue.lanes().rest(&self.account.name, (now + pause, error.clone()));
         if fresh {
             let account = self.account.name.as_str().into();
             let again_in = pause.as_secs();

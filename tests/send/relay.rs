@@ -1,5 +1,7 @@
 //! What a server may say at each step, and what becomes of the message (F27).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mailmill::mail::Recipient;
@@ -170,6 +172,36 @@ async fn a_refused_login_lets_the_account_wait_and_no_message_fail() {
         let entry = post.entry(id);
         assert!(entry.is_pending() && entry.held.is_none(), "{entry:?}");
         assert!(server.taken().is_empty());
+        post.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_rests_is_tried_when_a_person_says_so() {
+    for word in ["retry", "release"] {
+        let refuses = Arc::new(AtomicBool::new(true));
+        let says = refuses.clone();
+        let server = FakeSmtp::start(&["AUTH PLAIN"], move |stage, _, _| {
+            (stage == Stage::Auth && says.load(Ordering::SeqCst)).then(|| say("535 5.7.3 no"))
+        });
+        let login = "login = { user = \"anna\", password = { env = \"PATH\" } }";
+        // With the usual times: such an account rests for minutes, longer than this test waits.
+        let mut post = Post::new(&plain(server.port, login, ""));
+        let tried = post.send("x", &["bob@example.test"]).await;
+        let held = post.send("y", &["bob@example.test"]).await;
+        post.queue.hold(&[held], "look").unwrap();
+        post.run();
+        post.until("a rest", || post.queue.figures().accounts["a"].error.is_some());
+        refuses.store(false, Ordering::SeqCst);
+        let done = match word {
+            "retry" => post.queue.retry(&[tried]),
+            _ => post.queue.release(&[held]),
+        };
+        done.unwrap();
+        post.until(word, || post.queue.show(tried).unwrap().is_none());
+        let figures = post.queue.figures();
+        assert_eq!(figures.held, usize::from(word == "retry"), "{figures:?}");
+        assert_eq!(figures.accounts.get("a").and_then(|a| a.error.clone()), None);
         post.stop().await;
     }
 }
