@@ -10,7 +10,7 @@ use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::fault_point::{Point, reach};
 use crate::maillog::Event;
-use crate::store::{Change, Origin, QueueEntry, Queued, RecipientState, SentCopy};
+use crate::store::{Change, Haste, Origin, QueueEntry, Queued, RecipientState, SentCopy};
 
 /// What changed of an entry: places of its recipients.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ pub(super) fn conclude(
     reach(Point::AttemptUnwritten);
     let removed = Cell::new(false);
     let now_ms = queue.clock().now_ms();
-    let entries = queue.store().change_queued(&[id], |entry| {
+    let entries = queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
         let held = entry.held.take();
         change(entry);
         // What a person said meanwhile stands.

@@ -14,7 +14,7 @@ use crate::fault_point::{Point, reach};
 use crate::mail::Envelope;
 use crate::maillog::{Event, Maillog};
 use crate::store::{
-    Change, DelayNotice, Doubt, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
+    Change, DelayNotice, Doubt, Haste, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
     SentCopy, Store,
 };
 
@@ -221,7 +221,8 @@ impl Queue {
     pub fn drop(&self, ids: &[u64]) -> Result<Vec<u64>> {
         let wanted = self.named(ids, |_| None)?;
         let _claimed = self.claim_all(&wanted)?;
-        let removed = self.shared.store.change_queued(&wanted, |_| Queued::Removed)?;
+        let removed =
+            self.shared.store.change_queued((&wanted, Haste::Now), |_| Queued::Removed)?;
         for entry in &removed {
             self.lanes().forget(entry.id);
             self.shared.spool.remove(&entry.file)?;
@@ -274,7 +275,7 @@ impl Queue {
         ids: &[u64],
         change: impl FnMut(&mut QueueEntry) -> Queued,
     ) -> Result<Vec<u64>> {
-        let changed = self.shared.store.change_queued(ids, change)?;
+        let changed = self.shared.store.change_queued((ids, Haste::Now), change)?;
         let mut lanes = self.lanes();
         changed.iter().for_each(|entry| lanes.note(entry));
         Ok(changed.iter().map(|entry| entry.id).collect())

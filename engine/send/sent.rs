@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::mail::{Flag, MailboxName};
 use crate::mailbox::{self, Content, Likeness, Mailboxes};
-use crate::store::{Change, QueueEntry, Queued, SentCopy};
+use crate::store::{Change, Haste, QueueEntry, Queued, SentCopy};
 
 /// The mailboxes of an account, opened when they are needed.
 #[derive(Default)]
@@ -95,7 +95,7 @@ fn message(queue: &Queue, entry: &QueueEntry) -> Result<File> {
 }
 
 fn note_tried(queue: &Queue, id: u64) -> Result<()> {
-    let noted = queue.store().change_queued(&[id], |entry| {
+    let noted = queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
         entry.copy = SentCopy::Tried;
         Queued::Changed
     })?;

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::mail::MailboxName;
 use crate::maillog::Event;
-use crate::store::{QueueEntry, Queued, SentCopy};
+use crate::store::{Haste, QueueEntry, Queued, SentCopy};
 
 /// How long a connection is kept without a message for it.
 const IDLE: Duration = Duration::from_secs(5);
@@ -209,7 +209,7 @@ impl Line {
     /// Writes down that an end of data is under way, before it is.
     async fn note_end(&self, id: u64) -> Result<()> {
         let noted = self.queue.aside(move |queue| {
-            queue.store().change_queued(&[id], |entry| {
+            queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
                 entry.doubt.open = true;
                 Queued::Changed
             })
@@ -223,7 +223,7 @@ impl Line {
     /// Lets an entry wait for a person.
     async fn hold(&self, id: u64, why: String) -> Result<()> {
         let held = self.queue.aside(move |queue| {
-            queue.store().change_queued(&[id], |entry| {
+            queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
                 entry.held = Some(why.clone());
                 Queued::Changed
             })
@@ -237,7 +237,7 @@ impl Line {
         self.trouble(failure);
         let failure = failure.clone();
         let noted = self.queue.aside(move |queue| {
-            queue.store().change_queued(&[id], |entry| {
+            queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
                 retry::not_reached(entry, &failure);
                 Queued::Changed
             })

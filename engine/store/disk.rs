@@ -10,7 +10,7 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::carve::is_foreign;
@@ -32,6 +32,9 @@ pub(super) const UNSEALED_WHY: &str = "it is damaged (some of what was written i
 /// Why a file that is none of sled's is not used.
 const FOREIGN: &str = "its file db is damaged from end to end, or was not written by mailmill";
 
+/// How long a batch that is in no haste waits for somebody else's sync.
+const LAG: Duration = Duration::from_millis(10);
+
 /// How long a sled of this process that was just dropped may still hold its file.
 const LINGERING: Duration = Duration::from_secs(5);
 
@@ -48,8 +51,10 @@ pub(super) struct Disk {
     applied: AtomicU64,
     /// Over what the last batch left; changed under [`Disk::writing`] only.
     seal: AtomicU64,
-    /// The last batch known to survive a loss of power; its lock is held during the sync.
-    durable: Mutex<u64>,
+    /// What is known to survive a loss of power; its lock is held during the sync.
+    durable: Mutex<Durable>,
+    /// Told after each sync.
+    synced: Condvar,
     next_id: AtomicU64,
     next_queue_id: AtomicU64,
     /// A write failed: what the disk holds is not known until the next start.
@@ -57,6 +62,23 @@ pub(super) struct Disk {
     /// The bytes of all keys and values when the store was opened.
     live: u64,
     lock: Lock,
+}
+
+/// What survives a loss of power.
+struct Durable {
+    /// The last batch that does.
+    covered: u64,
+    /// When somebody last needed a sync at once.
+    hurried: Option<Instant>,
+}
+
+/// How soon a batch has to survive a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// At once: somebody waits for the promise.
+    Now,
+    /// While others need syncs at once, the next of these will do.
+    WithOthers,
 }
 
 impl std::fmt::Debug for Disk {
@@ -119,7 +141,8 @@ impl Disk {
             tree,
             applied: AtomicU64::new(applied),
             seal: AtomicU64::new(seal.seal),
-            durable: Mutex::new(applied),
+            durable: Mutex::new(Durable { covered: applied, hurried: None }),
+            synced: Condvar::new(),
             next_id: AtomicU64::new(highest.saturating_add(1)),
             next_queue_id: AtomicU64::new(next_queue_id),
             broken: AtomicBool::new(false),
@@ -213,9 +236,13 @@ impl Disk {
 
     /// Returns when this batch survives a loss of power. Who waits here while another batch is
     /// synced often finds that the same sync was his.
-    pub(super) fn make_durable(&self, sequence: u64) -> Result<()> {
+    pub(super) fn make_durable(&self, sequence: u64, haste: Haste) -> Result<()> {
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if *durable >= sequence {
+        match haste {
+            Haste::Now => durable.hurried = Some(Instant::now()),
+            Haste::WithOthers => durable = self.ride_along(durable, sequence),
+        }
+        if durable.covered >= sequence {
             return Ok(());
         }
         if self.broken.load(Ordering::Acquire) {
@@ -230,8 +257,23 @@ impl Disk {
         let known = Acknowledged { commits: covered, highest };
         self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
-        *durable = covered;
+        durable.covered = covered;
+        self.synced.notify_all();
         Ok(())
+    }
+
+    /// Waits a little for somebody else's sync, where there is one to be expected.
+    fn ride_along<'d>(
+        &self,
+        durable: MutexGuard<'d, Durable>,
+        sequence: u64,
+    ) -> MutexGuard<'d, Durable> {
+        if durable.hurried.is_none_or(|at| at.elapsed() > LAG) {
+            return durable;
+        }
+        let uncovered = |durable: &mut Durable| durable.covered < sequence;
+        let waited = self.synced.wait_timeout_while(durable, LAG, uncovered);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     pub(super) fn next_id(&self) -> Result<u64> {

@@ -97,6 +97,7 @@ mod writing;
 pub use change::{Change, Cursor};
 pub use check::{check, must_be_there};
 pub use compact::compact;
+pub use disk::Haste;
 pub use doubt::Doubtful;
 pub use generation_diff::{FileChange, changes};
 pub use generations::{Generations, KeptFile, KeptGeneration, Standing};
@@ -170,7 +171,7 @@ impl Store {
     /// restart, and the store takes no further commit until then.
     pub fn commit(&self, changes: &[Change]) -> Result<()> {
         match self.apply(changes)? {
-            Some(sequence) => self.disk.make_durable(sequence),
+            Some(sequence) => self.disk.make_durable(sequence, Haste::Now),
             None => Ok(()),
         }
     }
@@ -189,7 +190,7 @@ impl Store {
     /// # Errors
     /// As [`Store::commit`].
     pub fn sync(&self) -> Result<()> {
-        self.disk.make_durable(self.disk.applied())
+        self.disk.make_durable(self.disk.applied(), Haste::Now)
     }
 
     /// Begins to write in the background.
@@ -243,7 +244,7 @@ impl Store {
             let sequence = self.disk.apply(draft.into_batch())?;
             (changes.into_iter().map(|(id, _)| id).collect(), sequence)
         };
-        self.disk.make_durable(sequence)?;
+        self.disk.make_durable(sequence, Haste::Now)?;
         Ok(changed)
     }
 
@@ -428,7 +429,7 @@ impl Store {
             draft.generation(number, digest);
             (number, self.disk.apply(draft.into_batch())?)
         };
-        self.disk.make_durable(sequence)?;
+        self.disk.make_durable(sequence, Haste::Now)?;
         Ok(number)
     }
 
@@ -466,7 +467,7 @@ impl Store {
                 surplus -= oldest.len();
                 self.disk.apply(draft.into_batch())?
             };
-            self.disk.make_durable(sequence)?;
+            self.disk.make_durable(sequence, Haste::Now)?;
             reach(Point::Pruned);
         }
         Ok(removed)

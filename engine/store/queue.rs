@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::Haste;
 use super::draft::Draft;
 use super::{Change, Store, key, value};
 use crate::error::{Error, Result};
@@ -222,8 +223,8 @@ impl Store {
     }
 
     /// Looks at these queue entries and changes them. Reading, changing and writing are one under the
-    /// store's lock, and all changes one commit, durable when this returns. Gives the entries that
-    /// were changed or removed, as they are now.
+    /// store's lock, and all changes one commit, durable when this returns ([`Haste`]). Gives the
+    /// entries that were changed or removed, as they are now.
     ///
     /// `change` must not call the store: it would wait for itself.
     ///
@@ -231,7 +232,7 @@ impl Store {
     /// As [`Store::commit`], and a store that cannot be read; then nothing is changed.
     pub fn change_queued(
         &self,
-        ids: &[u64],
+        (ids, haste): (&[u64], Haste),
         mut change: impl FnMut(&mut QueueEntry) -> Queued,
     ) -> Result<Vec<QueueEntry>> {
         let wanted: BTreeSet<u64> = ids.iter().copied().collect();
@@ -268,7 +269,7 @@ impl Store {
             drop(changes);
             (changed, sequence)
         };
-        self.disk.make_durable(sequence)?;
+        self.disk.make_durable(sequence, haste)?;
         Ok(changed.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
