@@ -24,17 +24,18 @@ impl Queue {
         let in_doubt = self.store().is_queue_in_doubt()?;
         let mut entries = self.store().queue()?;
         let mut changes = Vec::new();
-        entries.retain_mut(|entry| match self.put_right(entry, in_doubt) {
-            Found::Right => true,
-            Found::Changed => {
-                changes.push(Change::Queue(Arc::new(entry.clone())));
-                true
+        let mut over = BTreeSet::new();
+        for entry in &mut entries {
+            match self.put_right(entry, in_doubt)? {
+                Found::Right => {}
+                Found::Changed => changes.push(Change::Queue(Arc::new(entry.clone()))),
+                Found::Over => {
+                    changes.push(Change::Dequeue(entry.id));
+                    over.insert(entry.id);
+                }
             }
-            Found::Over => {
-                changes.push(Change::Dequeue(entry.id));
-                false
-            }
-        });
+        }
+        entries.retain(|entry| !over.contains(&entry.id));
         let known: BTreeSet<String> = entries.iter().map(|entry| entry.file.clone()).collect();
         self.spool().sweep()?;
         for name in self.spool().others(&known)? {
@@ -56,23 +57,23 @@ impl Queue {
         Ok(())
     }
 
-    fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Found {
-        if !self.spool().is_there(&entry.file) {
+    fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Result<Found> {
+        if !self.spool().is_there(&entry.file) && !self.spool().name_synced(&entry.file)? {
             if in_doubt {
                 // Entries are removed before their files: an older store has it still.
-                return Found::Over;
+                return Ok(Found::Over);
             }
             let text =
                 format!("queue {}: the file of the message is gone, it cannot be sent", entry.id);
             self.log().say(&Event::Warning { text: text.clone() });
             entry.held = Some(text);
-            return Found::Changed;
+            return Ok(Found::Changed);
         }
         if entry.doubt.open || (in_doubt && entry.is_pending()) {
             retry::doubt(entry);
-            return Found::Changed;
+            return Ok(Found::Changed);
         }
-        Found::Right
+        Ok(Found::Right)
     }
 
     /// The entry of a message that has none; `None` where its file is not whole.

@@ -9,13 +9,14 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::names::Names;
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
 
@@ -40,9 +41,7 @@ struct Shared {
     /// Told apart from the names of earlier engines.
     prefix: String,
     next: AtomicU64,
-    /// Renames so far, and those that survive a loss of power; the lock is held during the sync.
-    renamed: AtomicU64,
-    durable: Mutex<u64>,
+    names: Names,
 }
 
 /// A message that is being written. Dropped, it is gone.
@@ -56,6 +55,16 @@ pub struct SpoolFile {
     size: u64,
     /// Whether it got its final name, so that nothing is to be removed.
     named: bool,
+}
+
+/// A message whose bytes survive a loss of power and whose name may not yet: it is being seen to.
+#[derive(Debug)]
+#[must_use]
+pub struct Named {
+    spool: Spool,
+    spooled: Spooled,
+    /// For [`Names::wait`].
+    number: u64,
 }
 
 /// A message that survives a loss of power, and of which nobody was promised anything yet.
@@ -80,10 +89,9 @@ impl Spool {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let shared = Shared {
             prefix: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
+            names: Names::of(folder.clone()),
             folder,
             next: AtomicU64::new(0),
-            renamed: AtomicU64::new(0),
-            durable: Mutex::new(0),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -121,6 +129,24 @@ impl Spool {
     /// Whether a message is there.
     pub fn is_there(&self, name: &str) -> bool {
         self.path(name).exists()
+    }
+
+    /// Gives a message its name whose entry a loss of power left without: it was synced before the
+    /// entry was written ([`SpoolFile::finish`]). False where it is not there, or not whole.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn name_synced(&self, name: &str) -> Result<bool> {
+        let partial = self.partial(name);
+        match File::open(&partial).map(envelope_of) {
+            Ok(Ok(Some(_))) => {}
+            Err(why) if why.kind() != ErrorKind::NotFound => return Err(refused(why)),
+            Ok(Err(why)) => return Err(refused(why)),
+            _ => return Ok(false),
+        }
+        fs::rename(&partial, self.path(name)).map_err(refused)?;
+        File::open(&self.shared.folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
+        Ok(true)
     }
 
     /// Removes a message; one that is not there is none.
@@ -166,19 +192,8 @@ impl Spool {
     pub fn envelope<T: DeserializeOwned>(&self, name: &str) -> Result<(T, u64)> {
         let what = || format!("read the envelope of the queued message {name}");
         let damaged = || Error::permanent(what(), "the file is not whole");
-        let mut file = self.open_message(name)?;
-        let length = file.metadata().or_later(what)?.len();
-        let before = length.checked_sub(16).ok_or_else(damaged)?;
-        file.seek(SeekFrom::Start(before)).or_later(what)?;
-        let mut end = [0; 16];
-        file.read_exact(&mut end).or_later(what)?;
-        let (json, magic) = end.split_at(8);
-        let json = u64::from_be_bytes(json.try_into().unwrap_or_default());
-        let size = before.checked_sub(json).filter(|_| json <= LONGEST_ENVELOPE);
-        let size = size.filter(|_| magic == MAGIC).ok_or_else(damaged)?;
-        file.seek(SeekFrom::Start(size)).or_later(what)?;
-        let mut bytes = Vec::new();
-        file.take(json).read_to_end(&mut bytes).or_later(what)?;
+        let found = envelope_of(self.open_message(name)?).or_later(what)?;
+        let (bytes, size) = found.ok_or_else(damaged)?;
         let envelope = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
         Ok((envelope, size))
     }
@@ -198,17 +213,8 @@ impl Spool {
         self.shared.folder.join(format!("{name}.eml"))
     }
 
-    /// Returns when the names of this many renames survive a loss of power. Who waits here while the
-    /// folder is synced for another often finds that the same sync was his.
-    fn sync_names(&self, up_to: u64) -> io::Result<()> {
-        let mut durable = self.shared.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if *durable >= up_to {
-            return Ok(());
-        }
-        let covered = self.shared.renamed.load(Ordering::Acquire);
-        File::open(&self.shared.folder)?.sync_all()?;
-        *durable = covered;
-        Ok(())
+    fn partial(&self, name: &str) -> PathBuf {
+        self.shared.folder.join(format!("{name}.partial"))
     }
 }
 
@@ -259,11 +265,12 @@ impl SpoolFile {
         File::open(self.partial()).map_err(refused)
     }
 
-    /// Writes all of it with its envelope, and returns when it survives a loss of power. Blocks.
+    /// Writes all of it with its envelope and syncs it, and gives it its name, which is durable only
+    /// when [`Named::wait`] has returned. Blocks.
     ///
     /// # Errors
     /// As [`SpoolFile::write`].
-    pub fn finish(mut self, envelope: &impl Serialize) -> Result<Spooled> {
+    pub fn finish(mut self, envelope: &impl Serialize) -> Result<Named> {
         let mut end = serde_json::to_vec(envelope).or_later(|| "write an envelope".into())?;
         let length = end.len() as u64;
         end.extend(length.to_be_bytes());
@@ -280,10 +287,9 @@ impl SpoolFile {
         fs::rename(&partial, &path).map_err(refused)?;
         self.named = true;
         reach(Point::SpoolNamed);
-        let renamed = self.spool.shared.renamed.fetch_add(1, Ordering::AcqRel) + 1;
-        self.spool.sync_names(renamed).map_err(refused)?;
-        reach(Point::SpoolDurable);
-        Ok(Spooled { name: self.name.clone(), size: self.size })
+        let number = self.spool.shared.names.given().map_err(refused)?;
+        let spooled = Spooled { name: self.name.clone(), size: self.size };
+        Ok(Named { spool: self.spool.clone(), spooled, number })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -294,7 +300,24 @@ impl SpoolFile {
     }
 
     fn partial(&self) -> PathBuf {
-        self.spool.shared.folder.join(format!("{}.partial", self.name))
+        self.spool.partial(&self.name)
+    }
+}
+
+impl Named {
+    /// The message as it is when [`Named::wait`] has returned.
+    pub fn spooled(&self) -> &Spooled {
+        &self.spooled
+    }
+
+    /// Returns when it survives a loss of power. Blocks.
+    ///
+    /// # Errors
+    /// As [`SpoolFile::write`]; it is for the caller to remove it then.
+    pub fn wait(self) -> Result<Spooled> {
+        self.spool.shared.names.wait(self.number).map_err(refused)?;
+        reach(Point::SpoolDurable);
+        Ok(self.spooled)
     }
 }
 
@@ -305,6 +328,24 @@ impl Drop for SpoolFile {
             let _ = fs::remove_file(self.partial());
         }
     }
+}
+
+/// The JSON of the envelope at the end of a file, and the size of the message before it; `None` where
+/// the file is not whole.
+fn envelope_of(mut file: File) -> io::Result<Option<(Vec<u8>, u64)>> {
+    let length = file.metadata()?.len();
+    let Some(before) = length.checked_sub(16) else { return Ok(None) };
+    file.seek(SeekFrom::Start(before))?;
+    let mut end = [0; 16];
+    file.read_exact(&mut end)?;
+    let (json, magic) = end.split_at(8);
+    let json = u64::from_be_bytes(json.try_into().unwrap_or_default());
+    let size = before.checked_sub(json).filter(|_| json <= LONGEST_ENVELOPE && magic == MAGIC);
+    let Some(size) = size else { return Ok(None) };
+    file.seek(SeekFrom::Start(size))?;
+    let mut bytes = Vec::new();
+    file.take(json).read_to_end(&mut bytes)?;
+    Ok(Some((bytes, size)))
 }
 
 fn append(path: &Path, file: Option<File>, bytes: &[u8]) -> io::Result<File> {
@@ -346,7 +387,7 @@ mod tests {
         let mut read = Vec::new();
         file.reader().unwrap().read_to_end(&mut read).unwrap();
         assert!(read == text);
-        let spooled = file.finish(&("to", 7)).unwrap();
+        let spooled = file.finish(&("to", 7)).unwrap().wait().unwrap();
         assert_eq!(spooled.size, text.len() as u64);
         let (envelope, size) = spool.envelope::<(String, u8)>(&spooled.name).unwrap();
         assert_eq!((envelope.0.as_str(), envelope.1, size), ("to", 7, spooled.size));

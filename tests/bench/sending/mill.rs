@@ -35,7 +35,8 @@ impl Mill {
         std::fs::write(&config, toml(port, relay, &hash(&LOGIN.password.into())?))?;
         // It holds a hash, and mailmill takes none from a file that others can read.
         std::fs::set_permissions(&config, Permissions::from_mode(0o600))?;
-        let log = place.join("log");
+        // Not where the configuration lies, which mailmill watches.
+        let log = place.with_extension("log");
         let process = Command::new(program()?)
             .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
             .stdout(Stdio::null())

@@ -1,6 +1,7 @@
 //! A private Postfix that discards what it took in. Needs root, as Postfix does.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
@@ -9,6 +10,7 @@ use super::{Result, free_port, listening};
 /// The instance; [`Postfix::stop`] ends it.
 pub(crate) struct Postfix {
     config: PathBuf,
+    queue: PathBuf,
     port: u16,
 }
 
@@ -25,11 +27,30 @@ impl Postfix {
         run("chown", &["postfix".as_ref(), data.as_ref()]).await?;
         run("postfix", &["-c".as_ref(), config.as_ref(), "start".as_ref()]).await?;
         listening(port, "Postfix", log).await?;
-        Ok(Self { config, port })
+        Ok(Self { config, queue, port })
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Waits until nothing is in the queue.
+    pub(crate) async fn drained(&self, most: Duration) -> Result<()> {
+        let until = Instant::now() + most;
+        let folders = ["maildrop", "incoming", "active"].map(|name| self.queue.join(name));
+        loop {
+            let mut left = 0;
+            for folder in &folders {
+                left += std::fs::read_dir(folder)?.count();
+            }
+            if left == 0 {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(format!("Postfix does not get rid of {left} messages").into());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

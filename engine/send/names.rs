@@ -1,0 +1,136 @@
+//! Makes the names of new files in the queue's folder durable, in a thread beside the one that writes
+//! the entry of such a file: a disk does both at once in the time of one.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+/// The names of one folder. The thread starts with the first name and ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Names {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    state: Mutex<State>,
+    /// A name was given, or it is the end.
+    asked: Condvar,
+    /// The folder was synced, or could not be.
+    answered: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Names given so far.
+    given: u64,
+    /// So many of them survive a loss of power.
+    durable: u64,
+    /// So many of them were given when a sync failed last, and why it did.
+    failed: Option<(u64, String)>,
+    thread: Thread,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    #[default]
+    None,
+    Runs,
+    Ends,
+}
+
+impl Names {
+    pub(super) fn of(folder: PathBuf) -> Self {
+        let (state, asked, answered) = Default::default();
+        Self { shared: Arc::new(Shared { folder, state, asked, answered }) }
+    }
+
+    /// A file has got its name: gives what [`Names::wait`] waits for.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(super) fn given(&self) -> io::Result<u64> {
+        let mut state = self.shared.lock();
+        if state.thread == Thread::None {
+            let shared = self.shared.clone();
+            thread::Builder::new().name("queue-names".into()).spawn(move || shared.serve())?;
+            state.thread = Thread::Runs;
+        }
+        state.given += 1;
+        self.shared.asked.notify_one();
+        Ok(state.given)
+    }
+
+    /// Returns when this name survives a loss of power.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(super) fn wait(&self, name: u64) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        loop {
+            if state.durable >= name {
+                return Ok(());
+            }
+            if let Some((_, why)) = state.failed.as_ref().filter(|(given, _)| *given >= name) {
+                return Err(io::Error::other(why.clone()));
+            }
+            state = self.shared.answered.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Syncs the folder whenever names were given since; one sync for all of them.
+    fn serve(&self) {
+        let mut state = self.lock();
+        let mut seen = 0;
+        while state.thread != Thread::Ends {
+            if state.given == seen {
+                state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            seen = state.given;
+            drop(state);
+            let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+            state = self.lock();
+            match synced {
+                Ok(()) => state.durable = seen,
+                Err(why) => state.failed = Some((seen, why.to_string())),
+            }
+            self.answered.notify_all();
+        }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.shared.lock().thread = Thread::Ends;
+        self.shared.asked.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::Names;
+
+    #[test]
+    fn names_are_durable_together_and_a_failure_is_told_to_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names::of(folder.path().to_owned());
+        let given: Vec<u64> = (0..5).map(|_| names.given().unwrap()).collect();
+        std::thread::scope(|scope| {
+            given.iter().for_each(|name| drop(scope.spawn(|| names.wait(*name).unwrap())));
+        });
+        folder.close().unwrap();
+        let lost = [names.given().unwrap(), names.given().unwrap()];
+        assert!(lost.iter().all(|name| names.wait(*name).is_err()));
+        assert!(names.wait(given[4]).is_ok(), "what was durable stays so");
+    }
+}
