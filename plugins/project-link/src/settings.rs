@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mailmill_plugin::Mail;
-use serde_json::{Map, Value};
+use mailmill_plugin::{Mail, Options};
 
 use crate::token::{self, Token};
 
@@ -26,73 +25,37 @@ pub(crate) struct Settings {
 impl Settings {
     /// The settings of this step.
     pub(crate) fn of(mail: &Mail) -> Result<Self, String> {
-        Self::read(mail.with())
+        Self::read(mail.options()?)
     }
 
-    fn read(with: Value) -> Result<Self, String> {
-        let mut with = match with {
-            Value::Null => Map::new(),
-            Value::Object(with) => with,
-            _ => return Err("`with` is a table".to_owned()),
-        };
-        let ignore_case = flag(&mut with, "ignore_case")?;
-        let settings = Self {
-            token: Token::of(text(&mut with, "token", token::USUAL)?, ignore_case)?,
-            table: text(&mut with, "table", "projects")?,
-            senders: text(&mut with, "senders", "senders")?,
-            trust_token: flag(&mut with, "trust_token")?,
+    fn read(mut with: Options) -> Result<Self, String> {
+        let or = |given: Option<String>, usual: &str| given.unwrap_or_else(|| usual.to_owned());
+        let token = or(with.text("token")?, token::USUAL);
+        let table = or(with.text("table")?, "projects");
+        let senders = or(with.text("senders")?, "senders");
+        let trust_token = with.flag("trust_token")?;
+        let ignore_case = with.flag("ignore_case")?;
+        let aliases = with.texts("aliases", r#""address" = "CODE""#)?;
+        with.finish()?;
+        Ok(Self {
+            token: Token::of(token, ignore_case)?,
+            table,
+            senders,
+            trust_token,
             ignore_case,
-            aliases: aliases(&mut with)?,
-        };
-        match with.keys().next() {
-            Some(unknown) => Err(format!(
-                "with.{unknown} is unknown; there are token, table, senders, trust_token, \
-                 ignore_case and aliases"
-            )),
-            None => Ok(settings),
-        }
-    }
-}
-
-fn text(with: &mut Map<String, Value>, key: &str, otherwise: &str) -> Result<String, String> {
-    match with.remove(key) {
-        None => Ok(otherwise.to_owned()),
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err(format!("with.{key} is a text")),
-    }
-}
-
-fn flag(with: &mut Map<String, Value>, key: &str) -> Result<bool, String> {
-    match with.remove(key) {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(flag),
-        Some(_) => Err(format!("with.{key} is true or false")),
-    }
-}
-
-fn aliases(with: &mut Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
-    let wrong = || r#"with.aliases is a table such as { "address" = "CODE" }"#.to_owned();
-    match with.remove("aliases") {
-        None => Ok(BTreeMap::new()),
-        Some(Value::Object(aliases)) => aliases
-            .into_iter()
-            .map(|(address, code)| match code {
-                Value::String(code) => Ok((address.to_lowercase(), code)),
-                _ => Err(wrong()),
-            })
-            .collect(),
-        Some(_) => Err(wrong()),
+            aliases: aliases.into_iter().map(|(at, code)| (at.to_lowercase(), code)).collect(),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Settings;
+    use super::{Options, Settings};
     use serde_json::json;
 
     #[test]
     fn a_mistake_is_told() {
-        let why = |with| Settings::read(with).err().unwrap_or_default();
+        let why = |with| Options::of(with).and_then(Settings::read).err().unwrap_or_default();
         assert_eq!(why(json!(null)), "");
         assert!(why(json!({ "tokn": "x" })).starts_with("with.tokn is unknown"));
         assert!(why(json!({ "token": "(" })).starts_with("with.token is no regular expression"));

@@ -64,9 +64,11 @@ pub mod bindings {
     });
 }
 
+mod options;
 mod step;
 mod with;
 
 pub use bindings::mailmill::step::message::{Address, Attachment, Direction, Mail};
+pub use options::Options;
 pub use step::{Description, Step};
 pub use with::Row;

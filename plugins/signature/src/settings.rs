@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mailmill_plugin::Mail;
-use serde_json::{Map, Value};
+use mailmill_plugin::{Mail, Options};
 
 /// What the configuration says.
 #[derive(Debug)]
@@ -21,61 +20,28 @@ pub(crate) struct Settings {
 impl Settings {
     /// The settings of this step.
     pub(crate) fn of(mail: &Mail) -> Result<Self, String> {
-        Self::read(mail.with())
+        Self::read(mail.options()?)
     }
 
-    fn read(with: Value) -> Result<Self, String> {
-        let mut with = match with {
-            Value::Null => Map::new(),
-            Value::Object(with) => with,
-            _ => return Err("`with` is a table".to_owned()),
-        };
+    fn read(mut with: Options) -> Result<Self, String> {
         let settings = Self {
-            column: text(&mut with, "column")?.unwrap_or_else(|| "signature".to_owned()),
-            default: text(&mut with, "default")?,
-            accounts: names(&mut with, "accounts")?,
-            users: names(&mut with, "users")?,
+            default: with.text("default")?,
+            accounts: with.texts("accounts", "office = \"template\"")?,
+            users: with.texts("users", "anna = \"template\"")?,
+            column: with.text("column")?.unwrap_or_else(|| "signature".to_owned()),
         };
-        match with.keys().next() {
-            Some(unknown) => Err(format!(
-                "with.{unknown} is unknown; there are default, accounts, users and column"
-            )),
-            None => Ok(settings),
-        }
-    }
-}
-
-fn text(with: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
-    match with.remove(key) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("with.{key} is a text")),
-    }
-}
-
-fn names(with: &mut Map<String, Value>, key: &str) -> Result<BTreeMap<String, String>, String> {
-    let wrong = || format!("with.{key} is a table such as {{ office = \"template\" }}");
-    match with.remove(key) {
-        None => Ok(BTreeMap::new()),
-        Some(Value::Object(names)) => {
-            let name = |(name, value)| match value {
-                Value::String(template) => Ok((name, template)),
-                _ => Err(wrong()),
-            };
-            names.into_iter().map(name).collect()
-        }
-        Some(_) => Err(wrong()),
+        with.finish().map(|()| settings)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Settings;
+    use super::{Options, Settings};
     use serde_json::json;
 
     #[test]
     fn a_mistake_is_told() {
-        let why = |with| Settings::read(with).err().unwrap_or_default();
+        let why = |with| Options::of(with).and_then(Settings::read).err().unwrap_or_default();
         assert_eq!(why(json!(null)), "");
         assert_eq!(why(json!({ "default": "firm", "accounts": { "a": "b" } })), "");
         assert!(why(json!({ "defualt": "x" })).starts_with("with.defualt is unknown"));
