@@ -50,12 +50,12 @@ pub enum Point {
     HeldUnchanged,
     /// Control: they are changed for good, the person does not know it yet.
     HeldChanged,
-    /// Queue: a message is written with its envelope, and not synced.
+    /// Queue: a message is written with its envelope, under a name that does not count.
     SpoolWritten,
-    /// Queue: the message is synced under a name that does not count.
-    SpoolSynced,
-    /// Queue: it has its name; the folder is not synced.
+    /// Queue: it has its name; nothing is synced.
     SpoolNamed,
+    /// Queue: it is synced; the folder may not be yet.
+    SpoolSynced,
     /// Queue: the message is durable and has no entry yet: nothing was promised.
     SpoolDurable,
     /// Queue: the entry is durable; nobody has heard of it yet.

@@ -103,12 +103,15 @@ impl Lanes {
         }
     }
 
-    /// What to do next for an account.
+    /// What to do next for an account. Where more is due, it rings for another.
     pub(super) fn next(&mut self, account: &str, now_ms: i64) -> Next {
         let Some(lane) = self.lanes.get(account) else { return Next::Nothing };
-        let free = lane.due.iter().find(|(_, id)| !self.busy.contains(id)).copied();
-        match free {
+        let mut free = lane.due.iter().filter(|(_, id)| !self.busy.contains(id));
+        match free.next().copied() {
             Some((due, id)) if due <= now_ms => {
+                if free.next().is_some_and(|(due, _)| *due <= now_ms) {
+                    lane.bell.notify_one();
+                }
                 self.busy.insert(id);
                 Next::Due(id)
             }

@@ -6,8 +6,7 @@
 //! | state | what is on disk | after a crash here |
 //! |---|---|---|
 //! | *spooled* | its file in `data/queue`, perhaps not whole; nobody was promised anything | the file is removed when the engine starts, after the queue was read |
-//! | *written down* | the file, synced, and an entry ([`QueueEntry`]) while the folder is being synced; nobody was promised anything yet | it is sent; where a loss of power took its last name, it is given it again |
-//! | *queued* | the same, and the folder is synced: **now it is promised** (`250`) | it is sent |
+//! | *queued* | the file, synced with its folder, and an entry ([`QueueEntry`]): **now it is promised** (`250`) | it is sent |
 //! | *in flight* | [`Doubt::open`] was written before the final dot of the message went out | the server may have it: it is sent once more with the same Message-ID, and counted ([`Doubt::times`]). One that is in doubt a second time waits for a person |
 //! | *pending*, *sent*, *failed*, for each recipient | [`RecipientState`] | only pending ones are sent to |
 //! | *reported* | the entry is gone or says so, and the report is an entry of its own, in one commit | nothing is reported twice |
@@ -65,7 +64,7 @@ pub use lanes::{Figures, LaneFigures};
 pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
 pub use runner::Runner;
-pub use spool::{Named, Spool, SpoolFile, Spooled};
+pub use spool::{Spool, SpoolFile, Spooled};
 pub use stamp::{Stamp, Via};
 
 /// The name of this machine in greetings and `Received:`: as configured, else what the system calls

@@ -1,5 +1,5 @@
-//! Makes the names of new files in the queue's folder durable, in a thread beside the one that writes
-//! the entry of such a file: a disk does both at once in the time of one.
+//! Makes the names of new files in the queue's folder durable, in a thread beside the one that syncs
+//! such a file: a disk does both at once in the time of one.
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lanes::{Figures, Lanes};
 use super::memory;
-use super::spool::{Spool, SpoolFile, Spooled};
+use super::spool::{Spool, SpoolFile};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
@@ -100,8 +100,7 @@ impl Queue {
         let Shared { store, spool, .. } = &*self.shared;
         let mut changes = std::mem::take(&mut outgoing.changes);
         changes.extend(memory::of(&outgoing));
-        let named = file.finish(&outgoing)?;
-        let entry = Arc::new(self.entry(outgoing, named.spooled())?);
+        let entry = Arc::new(self.prepare(outgoing, file)?);
         changes.push(Change::Queue(entry.clone()));
         if let Err(error) = store.commit(&changes) {
             // After a failed sync the entry may be there after a restart: its file stays with it.
@@ -110,31 +109,17 @@ impl Queue {
             }
             return Err(error);
         }
-        if let Err(error) = named.wait() {
-            self.take_back(&entry)?;
-            return Err(error);
-        }
         reach(Point::Queued);
         self.took(&entry);
         Ok(entry.id)
     }
 
-    /// Removes an entry that nobody was promised.
-    fn take_back(&self, entry: &QueueEntry) -> Result<()> {
-        self.shared.store.commit(&[Change::Dequeue(entry.id)])?;
-        self.shared.spool.remove(&entry.file)
-    }
-
     /// Makes a message durable and gives its entry, which is not written yet.
     pub(super) fn prepare(&self, outgoing: Outgoing, file: SpoolFile) -> Result<QueueEntry> {
-        let spooled = file.finish(&outgoing)?.wait()?;
-        self.entry(outgoing, &spooled)
-    }
-
-    fn entry(&self, outgoing: Outgoing, spooled: &Spooled) -> Result<QueueEntry> {
         let Shared { store, clock, .. } = &*self.shared;
-        let Spooled { name, size } = spooled.clone();
-        Ok(outgoing.into_entry(store.next_queue_id()?, (name, size), clock.now_ms()))
+        let spooled = file.finish(&outgoing)?;
+        let id = store.next_queue_id()?;
+        Ok(outgoing.into_entry(id, (spooled.name, spooled.size), clock.now_ms()))
     }
 
     /// Takes note of a new entry that is on disk.

@@ -24,18 +24,17 @@ impl Queue {
         let in_doubt = self.store().is_queue_in_doubt()?;
         let mut entries = self.store().queue()?;
         let mut changes = Vec::new();
-        let mut over = BTreeSet::new();
-        for entry in &mut entries {
-            match self.put_right(entry, in_doubt)? {
-                Found::Right => {}
-                Found::Changed => changes.push(Change::Queue(Arc::new(entry.clone()))),
-                Found::Over => {
-                    changes.push(Change::Dequeue(entry.id));
-                    over.insert(entry.id);
-                }
+        entries.retain_mut(|entry| match self.put_right(entry, in_doubt) {
+            Found::Right => true,
+            Found::Changed => {
+                changes.push(Change::Queue(Arc::new(entry.clone())));
+                true
             }
-        }
-        entries.retain(|entry| !over.contains(&entry.id));
+            Found::Over => {
+                changes.push(Change::Dequeue(entry.id));
+                false
+            }
+        });
         let known: BTreeSet<String> = entries.iter().map(|entry| entry.file.clone()).collect();
         self.spool().sweep()?;
         for name in self.spool().others(&known)? {
@@ -57,23 +56,23 @@ impl Queue {
         Ok(())
     }
 
-    fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Result<Found> {
-        if !self.spool().is_there(&entry.file) && !self.spool().name_synced(&entry.file)? {
+    fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Found {
+        if !self.spool().is_there(&entry.file) {
             if in_doubt {
                 // Entries are removed before their files: an older store has it still.
-                return Ok(Found::Over);
+                return Found::Over;
             }
             let text =
                 format!("queue {}: the file of the message is gone, it cannot be sent", entry.id);
             self.log().say(&Event::Warning { text: text.clone() });
             entry.held = Some(text);
-            return Ok(Found::Changed);
+            return Found::Changed;
         }
         if entry.doubt.open || (in_doubt && entry.is_pending()) {
             retry::doubt(entry);
-            return Ok(Found::Changed);
+            return Found::Changed;
         }
-        Ok(Found::Right)
+        Found::Right
     }
 
     /// The entry of a message that has none; `None` where its file is not whole.

@@ -1,8 +1,9 @@
 //! The messages of the queue, a file each in `data/queue`.
 //!
 //! A file is the message in its wire form (CRLF line ends), its envelope as JSON, and 16 bytes: the
-//! length of that JSON and `mmqueue1`. It is written as `NAME.partial`, synced, renamed to
-//! `NAME.eml`, and the folder synced: see the table at the head of [`super`].
+//! length of that JSON and `mmqueue1`. It is written as `NAME.partial`, renamed to `NAME.eml`, and both
+//! it and the folder are synced, which a disk does in the time of one: see the table at the head of
+//! [`super`]. A file without an entry was promised to nobody, whatever is in it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -53,18 +54,8 @@ pub struct SpoolFile {
     waiting: Vec<u8>,
     file: Option<File>,
     size: u64,
-    /// Whether it got its final name, so that nothing is to be removed.
+    /// Whether it got its final name, so that nothing is to be removed when it is dropped.
     named: bool,
-}
-
-/// A message whose bytes survive a loss of power and whose name may not yet: it is being seen to.
-#[derive(Debug)]
-#[must_use]
-pub struct Named {
-    spool: Spool,
-    spooled: Spooled,
-    /// For [`Names::wait`].
-    number: u64,
 }
 
 /// A message that survives a loss of power, and of which nobody was promised anything yet.
@@ -131,24 +122,6 @@ impl Spool {
         self.path(name).exists()
     }
 
-    /// Gives a message its name whose entry a loss of power left without: it was synced before the
-    /// entry was written ([`SpoolFile::finish`]). False where it is not there, or not whole.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn name_synced(&self, name: &str) -> Result<bool> {
-        let partial = self.partial(name);
-        match File::open(&partial).map(envelope_of) {
-            Ok(Ok(Some(_))) => {}
-            Err(why) if why.kind() != ErrorKind::NotFound => return Err(refused(why)),
-            Ok(Err(why)) => return Err(refused(why)),
-            _ => return Ok(false),
-        }
-        fs::rename(&partial, self.path(name)).map_err(refused)?;
-        File::open(&self.shared.folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
-        Ok(true)
-    }
-
     /// Removes a message; one that is not there is none.
     ///
     /// # Errors
@@ -157,7 +130,8 @@ impl Spool {
         remove(&self.path(name)).or_later(|| format!("remove the queued message {name}"))
     }
 
-    /// The names of all whole messages but these, for instance those without an entry.
+    /// The names of all messages but these, for instance those without an entry; one that is just
+    /// being written may not be whole.
     ///
     /// # Errors
     /// The disk fails.
@@ -192,8 +166,19 @@ impl Spool {
     pub fn envelope<T: DeserializeOwned>(&self, name: &str) -> Result<(T, u64)> {
         let what = || format!("read the envelope of the queued message {name}");
         let damaged = || Error::permanent(what(), "the file is not whole");
-        let found = envelope_of(self.open_message(name)?).or_later(what)?;
-        let (bytes, size) = found.ok_or_else(damaged)?;
+        let mut file = self.open_message(name)?;
+        let length = file.metadata().or_later(what)?.len();
+        let before = length.checked_sub(16).ok_or_else(damaged)?;
+        file.seek(SeekFrom::Start(before)).or_later(what)?;
+        let mut end = [0; 16];
+        file.read_exact(&mut end).or_later(what)?;
+        let (json, magic) = end.split_at(8);
+        let json = u64::from_be_bytes(json.try_into().unwrap_or_default());
+        let size = before.checked_sub(json).filter(|_| json <= LONGEST_ENVELOPE);
+        let size = size.filter(|_| magic == MAGIC).ok_or_else(damaged)?;
+        file.seek(SeekFrom::Start(size)).or_later(what)?;
+        let mut bytes = Vec::new();
+        file.take(json).read_to_end(&mut bytes).or_later(what)?;
         let envelope = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
         Ok((envelope, size))
     }
@@ -211,10 +196,6 @@ impl Spool {
 
     fn path(&self, name: &str) -> PathBuf {
         self.shared.folder.join(format!("{name}.eml"))
-    }
-
-    fn partial(&self, name: &str) -> PathBuf {
-        self.shared.folder.join(format!("{name}.partial"))
     }
 }
 
@@ -265,12 +246,11 @@ impl SpoolFile {
         File::open(self.partial()).map_err(refused)
     }
 
-    /// Writes all of it with its envelope and syncs it, and gives it its name, which is durable only
-    /// when [`Named::wait`] has returned. Blocks.
+    /// Writes all of it with its envelope, and returns when it survives a loss of power. Blocks.
     ///
     /// # Errors
     /// As [`SpoolFile::write`].
-    pub fn finish(mut self, envelope: &impl Serialize) -> Result<Named> {
+    pub fn finish(mut self, envelope: &impl Serialize) -> Result<Spooled> {
         let mut end = serde_json::to_vec(envelope).or_later(|| "write an envelope".into())?;
         let length = end.len() as u64;
         end.extend(length.to_be_bytes());
@@ -282,14 +262,20 @@ impl SpoolFile {
             return Err(refused(io::Error::other("the file was not made")));
         };
         reach(Point::SpoolWritten);
-        file.sync_data().map_err(refused)?;
-        reach(Point::SpoolSynced);
         fs::rename(&partial, &path).map_err(refused)?;
         self.named = true;
         reach(Point::SpoolNamed);
-        let number = self.spool.shared.names.given().map_err(refused)?;
-        let spooled = Spooled { name: self.name.clone(), size: self.size };
-        Ok(Named { spool: self.spool.clone(), spooled, number })
+        let synced = self.spool.shared.names.given().and_then(|name| {
+            file.sync_data()?;
+            reach(Point::SpoolSynced);
+            self.spool.shared.names.wait(name)
+        });
+        if let Err(why) = synced {
+            self.spool.remove(&self.name)?;
+            return Err(refused(why));
+        }
+        reach(Point::SpoolDurable);
+        Ok(Spooled { name: self.name.clone(), size: self.size })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -300,24 +286,7 @@ impl SpoolFile {
     }
 
     fn partial(&self) -> PathBuf {
-        self.spool.partial(&self.name)
-    }
-}
-
-impl Named {
-    /// The message as it is when [`Named::wait`] has returned.
-    pub fn spooled(&self) -> &Spooled {
-        &self.spooled
-    }
-
-    /// Returns when it survives a loss of power. Blocks.
-    ///
-    /// # Errors
-    /// As [`SpoolFile::write`]; it is for the caller to remove it then.
-    pub fn wait(self) -> Result<Spooled> {
-        self.spool.shared.names.wait(self.number).map_err(refused)?;
-        reach(Point::SpoolDurable);
-        Ok(self.spooled)
+        self.spool.shared.folder.join(format!("{}.partial", self.name))
     }
 }
 
@@ -328,24 +297,6 @@ impl Drop for SpoolFile {
             let _ = fs::remove_file(self.partial());
         }
     }
-}
-
-/// The JSON of the envelope at the end of a file, and the size of the message before it; `None` where
-/// the file is not whole.
-fn envelope_of(mut file: File) -> io::Result<Option<(Vec<u8>, u64)>> {
-    let length = file.metadata()?.len();
-    let Some(before) = length.checked_sub(16) else { return Ok(None) };
-    file.seek(SeekFrom::Start(before))?;
-    let mut end = [0; 16];
-    file.read_exact(&mut end)?;
-    let (json, magic) = end.split_at(8);
-    let json = u64::from_be_bytes(json.try_into().unwrap_or_default());
-    let size = before.checked_sub(json).filter(|_| json <= LONGEST_ENVELOPE && magic == MAGIC);
-    let Some(size) = size else { return Ok(None) };
-    file.seek(SeekFrom::Start(size))?;
-    let mut bytes = Vec::new();
-    file.take(json).read_to_end(&mut bytes)?;
-    Ok(Some((bytes, size)))
 }
 
 fn append(path: &Path, file: Option<File>, bytes: &[u8]) -> io::Result<File> {
@@ -387,7 +338,7 @@ mod tests {
         let mut read = Vec::new();
         file.reader().unwrap().read_to_end(&mut read).unwrap();
         assert!(read == text);
-        let spooled = file.finish(&("to", 7)).unwrap().wait().unwrap();
+        let spooled = file.finish(&("to", 7)).unwrap();
         assert_eq!(spooled.size, text.len() as u64);
         let (envelope, size) = spool.envelope::<(String, u8)>(&spooled.name).unwrap();
         assert_eq!((envelope.0.as_str(), envelope.1, size), ("to", 7, spooled.size));

@@ -75,8 +75,6 @@ impl Worker {
             let wait = match next {
                 Next::Due(id) => {
                     let claim = line.queue.hand(id);
-                    // Another one may wait for the same bell.
-                    bell.notify_one();
                     self.carry(&claim).await;
                     continue;
                 }

@@ -56,7 +56,7 @@ async fn what_nobody_was_promised_is_removed_at_the_start() {
     let kept = post.send("kept", &["bob@example.test"]).await;
     let mut file = post.queue.spool().begin();
     file.write(b"never queued").await.unwrap();
-    file.finish(&outgoing("lost", &["bob@example.test"])).unwrap().wait().unwrap();
+    file.finish(&outgoing("lost", &["bob@example.test"])).unwrap();
     fs::write(post.config.engine.data.join("queue/half.partial"), "half").unwrap();
     assert_eq!(post.files().len(), 3);
     let post = post.again().await;
@@ -114,36 +114,6 @@ async fn what_was_under_way_in_a_crash_is_sent_once_more_and_then_held() {
     assert!(!exists(&lost));
     post.run();
     post.until("the first to be sent", || post.queue.show(once).unwrap().is_none());
-    assert_eq!(server.taken().len(), 1);
-    post.stop().await;
-}
-
-/// What a loss of power between the syncs of an entry and of its file's last name leaves.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_lost_its_name_gets_it_again_and_one_that_is_cut_waits() {
-    let server = FakeSmtp::willing();
-    let post = Post::new(&plain(server.port, "", FAST));
-    let mut ids = Vec::new();
-    for token in ["whole", "cut", "gone"] {
-        let id = post.send(token, &["bob@example.test"]).await;
-        let file = post.config.engine.data.join("queue").join(post.entry(id).file);
-        let (named, partial) = (file.with_extension("eml"), file.with_extension("partial"));
-        let bytes = fs::read(&named).unwrap();
-        fs::remove_file(named).unwrap();
-        match token {
-            "whole" => fs::write(partial, bytes).unwrap(),
-            "cut" => fs::write(partial, &bytes[..bytes.len() - 1]).unwrap(),
-            _ => {}
-        }
-        ids.push(id);
-    }
-    let mut post = post.again().await;
-    let held: Vec<bool> = ids.iter().map(|id| post.entry(*id).held.is_some()).collect();
-    assert_eq!(held, [false, true, true]);
-    assert_eq!(post.files(), [format!("{}.eml", post.entry(ids[0]).file)]);
-    post.run();
-    post.until("the message", || post.queue.show(ids[0]).unwrap().is_none());
-    assert_eq!(times("whole", server.taken().iter().map(|taken| taken.text.as_str())), 1);
     assert_eq!(server.taken().len(), 1);
     post.stop().await;
 }

@@ -146,7 +146,8 @@ impl Office {
         let spool = Spool::open(&self.mill.path("data")).unwrap();
         let mut all = Vec::new();
         for name in spool.others(&Default::default()).unwrap() {
-            let (known, size) = spool.envelope::<Value>(&name).unwrap();
+            // One that is just being written is in no queue yet.
+            let Ok((known, size)) = spool.envelope::<Value>(&name) else { continue };
             let mut bytes = Vec::new();
             spool.open_message(&name).unwrap().take(size).read_to_end(&mut bytes).unwrap();
             all.push((known, String::from_utf8(bytes).unwrap()));
