@@ -227,7 +227,8 @@ impl Disk {
         self.data.sync_data().map_err(|why| self.fail(why))?;
         reach(Point::StoreSynced);
         let highest = self.next_id.load(Ordering::Acquire).saturating_sub(1);
-        let known = Acknowledged { commits: covered, highest };
+        let queue = self.next_queue_id.load(Ordering::Acquire).saturating_sub(1);
+        let known = Acknowledged { commits: covered, highest, queue };
         self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
         *durable = covered;
