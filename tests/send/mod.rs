@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::support::mill::PATIENCE;
 
 mod crash;
+mod damage;
 mod queue;
 mod relay;
 mod report;
