@@ -76,8 +76,10 @@ fn first(id: u64) -> QueueEntry {
 fn last(id: u64) -> Option<QueueEntry> {
     let last = match id {
         HUGE => wide(id, 4_500),
-        _ if id % 5 == 0 => return None,
-        _ if id % 3 == 0 => QueueEntry { held: Some("a person".into()), ..wide(id, id * 3) },
+        _ if id.is_multiple_of(5) => return None,
+        _ if id.is_multiple_of(3) => {
+            QueueEntry { held: Some("a person".into()), ..wide(id, id * 3) }
+        }
         _ => first(id),
     };
     Some(last)
