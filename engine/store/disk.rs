@@ -304,9 +304,10 @@ impl Disk {
         self.first_pieces(self.tree.range(from..to.to_vec()), limit)
     }
 
-    /// The ids of all queue entries, the oldest first.
-    pub(super) fn queue_ids(&self) -> Result<Vec<u64>> {
-        self.first_pieces(self.tree.scan_prefix(key::QUEUE), usize::MAX)
+    /// The ids of queue entries from this one on, the oldest first.
+    pub(super) fn queue_ids(&self, from: u64, limit: usize) -> Result<Vec<u64>> {
+        let to = [key::QUEUE[0] + 1];
+        self.first_pieces(self.tree.range(key::queued(from)..to.to_vec()), limit)
     }
 
     fn first_pieces(
