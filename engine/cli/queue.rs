@@ -8,7 +8,7 @@ use crate::mail::inert;
 use crate::store::{QueueEntry, RecipientState};
 
 /// Messages that are asked for at once.
-const PAGE: usize = 1_000;
+const PAGE: usize = 250;
 
 /// List, show, retry, hold, release or drop messages that wait to be sent
 #[derive(Debug, clap::Args)]

@@ -17,6 +17,7 @@ use crate::support::mill::PATIENCE;
 
 mod crash;
 mod damage;
+mod many;
 mod queue;
 mod relay;
 mod report;
