@@ -96,8 +96,13 @@ pub enum Request {
         /// The newer one; 0 means the one in force.
         to: u64,
     },
-    /// What waits to be sent.
-    Queue,
+    /// What waits to be sent, a part of it at once.
+    Queue {
+        /// The first id.
+        from: u64,
+        /// How many.
+        limit: usize,
+    },
     /// One message that waits to be sent.
     QueueShow {
         /// Its id.
@@ -206,7 +211,7 @@ impl Desk {
             Request::Came { number } => value(&self.reloads()?.came(*number)?),
             Request::Generations => self.kept(),
             Request::GenerationDiff { from, to } => self.diff(*from, *to),
-            Request::Queue => value(&self.queue()?.list()?),
+            Request::Queue { from, limit } => value(&self.queue()?.page(*from, *limit)?),
             Request::QueueShow { id } => self.queued(*id),
             Request::QueueRetry { ids } => value(&self.queue()?.retry(ids)?),
             Request::QueueHold { ids, reason } => value(&self.queue()?.hold(ids, reason)?),

@@ -218,6 +218,33 @@ fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
     if let Some(answer) = control::ask(data, request)? {
         return Ok((answer, By::Engine));
     }
+    Ok((desk(data)?.answer(request)?, By::Store))
+}
+
+/// Asks again and again until nothing follows from the answer. Where no engine runs, the store is
+/// opened once.
+fn ask_on(
+    data: &Path,
+    mut request: Request,
+    mut next: impl FnMut(Value) -> Result<Option<Request>>,
+) -> Result<()> {
+    let mut opened = None;
+    loop {
+        let by_engine = if opened.is_none() { control::ask(data, &request)? } else { None };
+        let answer = match (by_engine, &opened) {
+            (Some(answer), _) => answer,
+            (None, Some(desk)) => Desk::answer(desk, &request)?,
+            (None, None) => opened.insert(desk(data)?).answer(&request)?,
+        };
+        match next(answer)? {
+            Some(following) => request = following,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Who answers where no engine runs.
+fn desk(data: &Path) -> Result<Desk> {
     if !data.exists() {
         return Err(Error::permanent(
             format!("open the store in {}", data.display()),
@@ -226,9 +253,7 @@ fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
         .next("start it with `mailmill run`"));
     }
     let desk = Desk::new(open_store(data)?, None, Clock::System).with_generations(data);
-    let desk = desk.with_queue_in(data)?;
-    let answer = desk.answer(request)?;
-    Ok((answer, By::Store))
+    desk.with_queue_in(data)
 }
 
 /// Asks, and reads the answer as what it is.

@@ -1,11 +1,14 @@
 //! `mailmill queue`: what waits to be sent.
 
-use super::{By, ConfigArg, Exit, Output, ask, ask_for, understood};
+use super::{By, ConfigArg, Exit, Output, ask, ask_for, ask_on, understood};
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::control::Request;
 use crate::mail::inert;
 use crate::store::{QueueEntry, RecipientState};
+
+/// Messages that are asked for at once.
+const PAGE: usize = 250;
 
 /// List, show, retry, hold, release or drop messages that wait to be sent
 #[derive(Debug, clap::Args)]
@@ -114,12 +117,20 @@ fn with(
 }
 
 fn list(config: &Config, output: &mut Output<'_>, show: fn(&QueueEntry) -> String) -> Exit {
-    match ask_for::<Vec<QueueEntry>>(&config.engine.data, &Request::Queue) {
-        Ok(entries) => {
-            if entries.is_empty() {
+    let page = |from| Request::Queue { from, limit: PAGE };
+    let mut any = false;
+    let listed = ask_on(&config.engine.data, page(0), |answer| {
+        let entries: Vec<QueueEntry> = understood(answer)?;
+        any |= !entries.is_empty();
+        entries.iter().for_each(|entry| output.line(show(entry)));
+        let full = entries.last().filter(|_| entries.len() == PAGE);
+        Ok(full.map(|last| page(last.id.saturating_add(1))))
+    });
+    match listed {
+        Ok(()) => {
+            if !any {
                 output.note("nothing waits to be sent");
             }
-            entries.iter().for_each(|entry| output.line(show(entry)));
             Exit::Right
         }
         Err(error) => output.failed(&error),

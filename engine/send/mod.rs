@@ -22,7 +22,8 @@
 //! Each file ends with its envelope, so that the queue is made anew from the files alone. After a
 //! store was repaired or imported ([`Store::is_queue_in_doubt`]) files without an entry are promises
 //! that may or may not have been kept: they wait for a person. An entry without a file was sent:
-//! entries are removed before their files.
+//! entries are removed before their files. A file that is not whole waits for a person too: its entry
+//! is held, and without an entry it is put aside as `NAME.damaged`.
 //!
 //! [`Store::change_queued`]: crate::store::Store::change_queued
 //! [`Store::is_queue_in_doubt`]: crate::store::Store::is_queue_in_doubt
@@ -64,7 +65,7 @@ pub use lanes::{Figures, LaneFigures};
 pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
 pub use runner::Runner;
-pub use spool::{Spool, SpoolFile, Spooled};
+pub use spool::{Found, Spool, SpoolFile, Spooled};
 pub use stamp::{Stamp, Via};
 
 /// The name of this machine in greetings and `Received:`: as configured, else what the system calls

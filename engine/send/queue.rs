@@ -21,6 +21,9 @@ use crate::store::{
 /// The most characters of a subject that an entry keeps.
 const MAX_SUBJECT: usize = 200;
 
+/// Entries that are changed in one commit.
+const AT_ONCE: usize = 1_000;
+
 /// Everything that was promised to be sent.
 #[derive(Clone)]
 pub struct Queue {
@@ -155,6 +158,14 @@ impl Queue {
         self.shared.store.queue()
     }
 
+    /// The entries from this id on, at most so many, by id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn page(&self, from: u64, limit: usize) -> Result<Vec<QueueEntry>> {
+        self.shared.store.queue_from(from, limit)
+    }
+
     /// One entry.
     ///
     /// # Errors
@@ -171,7 +182,7 @@ impl Queue {
     pub fn retry(&self, ids: &[u64]) -> Result<Vec<u64>> {
         let now = self.shared.clock.now_ms();
         let all: Vec<u64> = match ids {
-            [] => self.list()?.iter().filter(|e| e.held.is_none()).map(|e| e.id).collect(),
+            [] => self.not_held(),
             ids => self.named(ids, |entry| match entry.held {
                 Some(_) => Some("it is held: release it"),
                 None => None,
@@ -270,15 +281,29 @@ impl Queue {
         Ok(ids.to_vec())
     }
 
+    /// Changes these, some at once: of a long queue not all is in memory.
     fn change(
         &self,
         ids: &[u64],
-        change: impl FnMut(&mut QueueEntry) -> Queued,
+        mut change: impl FnMut(&mut QueueEntry) -> Queued,
     ) -> Result<Vec<u64>> {
-        let changed = self.shared.store.change_queued((ids, Haste::Now), change)?;
-        let mut lanes = self.lanes();
-        changed.iter().for_each(|entry| lanes.note(entry));
-        Ok(changed.iter().map(|entry| entry.id).collect())
+        let mut all = Vec::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let changed = self.shared.store.change_queued((ids, Haste::Now), &mut change)?;
+            let mut lanes = self.lanes();
+            changed.iter().for_each(|entry| lanes.note(entry));
+            all.extend(changed.iter().map(|entry| entry.id));
+        }
+        Ok(all)
+    }
+
+    /// The ids of all that wait to be sent.
+    fn not_held(&self) -> Vec<u64> {
+        let lanes = self.lanes();
+        let known = lanes.known().filter(|(_, known)| !known.held);
+        let mut ids: Vec<u64> = known.map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// [`Queue::change`] of entries that a person wants tried now: servers that are left alone for a

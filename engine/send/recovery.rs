@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::queue::{Outgoing, Queue};
 use super::retry;
+use super::spool::Found;
 use crate::error::Result;
 use crate::fault_point::{Point, reach};
 use crate::maillog::Event;
@@ -25,25 +26,25 @@ impl Queue {
         let mut entries = self.store().queue()?;
         let mut changes = Vec::new();
         entries.retain_mut(|entry| match self.put_right(entry, in_doubt) {
-            Found::Right => true,
-            Found::Changed => {
+            Made::Right => true,
+            Made::Changed => {
                 changes.push(Change::Queue(Arc::new(entry.clone())));
                 true
             }
-            Found::Over => {
+            Made::Over => {
                 changes.push(Change::Dequeue(entry.id));
                 false
             }
         });
         let known: BTreeSet<String> = entries.iter().map(|entry| entry.file.clone()).collect();
-        self.spool().sweep()?;
+        self.spool().sweep()?.iter().for_each(|error| self.warn(error.to_string()));
         for name in self.spool().others(&known)? {
-            match in_doubt.then(|| self.adopt(&name)).transpose()?.flatten() {
-                Some(entry) => {
-                    changes.push(Change::Queue(Arc::new(entry.clone())));
-                    entries.push(entry);
-                }
-                None => self.spool().remove(&name)?,
+            if !in_doubt {
+                // What cannot be removed harms nobody.
+                self.spool().remove(&name).unwrap_or_else(|error| self.warn(error.to_string()));
+            } else if let Some(entry) = self.adopt(&name)? {
+                changes.push(Change::Queue(Arc::new(entry.clone())));
+                entries.push(entry);
             }
         }
         if in_doubt {
@@ -56,40 +57,54 @@ impl Queue {
         Ok(())
     }
 
-    fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Found {
-        if !self.spool().is_there(&entry.file) {
-            if in_doubt {
-                // Entries are removed before their files: an older store has it still.
-                return Found::Over;
-            }
-            let text =
-                format!("queue {}: the file of the message is gone, it cannot be sent", entry.id);
-            self.log().say(&Event::Warning { text: text.clone() });
+    fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Made {
+        let why = match self.spool().look(&entry.file, entry.size) {
+            Ok(Found::Whole) => None,
+            // Entries are removed before their files: an older store has it still.
+            Ok(Found::Nothing) if in_doubt => return Made::Over,
+            Ok(Found::Nothing) => Some("is gone".to_owned()),
+            Ok(Found::Unfit(why)) => Some(format!("is damaged ({why})")),
+            Err(error) => Some(format!("is out of reach ({error})")),
+        };
+        if let Some(why) = why {
+            let text = format!(
+                "queue {}: the file {}.eml of the message {why}, it cannot be sent",
+                entry.id, entry.file
+            );
+            self.warn(text.clone());
             entry.held = Some(text);
-            return Found::Changed;
+            return Made::Changed;
         }
         if entry.doubt.open || (in_doubt && entry.is_pending()) {
             retry::doubt(entry);
-            return Found::Changed;
+            return Made::Changed;
         }
-        Found::Right
+        Made::Right
     }
 
-    /// The entry of a message that has none; `None` where its file is not whole.
+    /// The entry of a message that has none. A file that does not say to whom it goes is put aside:
+    /// it may be all that is left of a promise.
     fn adopt(&self, name: &str) -> Result<Option<QueueEntry>> {
         let (outgoing, size) = match self.spool().envelope::<Outgoing>(name) {
             Ok(found) => found,
             Err(error) => {
-                self.log().say(&Event::Warning { text: error.to_string() });
+                let kept = match self.spool().put_aside(name) {
+                    Ok(aside) => format!("it is kept as {}", aside.display()),
+                    Err(error) => format!("and it stays where it is: {error}"),
+                };
+                self.warn(format!("{error}: nobody can say to whom it goes, {kept}"));
                 return Ok(None);
             }
         };
         let id = self.store().next_queue_id()?;
         let outgoing = Outgoing { held: Some(FOUND.into()), ..outgoing };
         let entry = outgoing.into_entry(id, (name.to_owned(), size), self.clock().now_ms());
-        let text = format!("queue {id}: {FOUND}");
-        self.log().say(&Event::Warning { text });
+        self.warn(format!("queue {id}: {FOUND}"));
         Ok(Some(entry))
+    }
+
+    fn warn(&self, text: String) {
+        self.log().say(&Event::Warning { text });
     }
 
     /// What of a queue lies in a data folder, for a command that finds no engine running: nothing is
@@ -105,7 +120,7 @@ impl Queue {
     }
 }
 
-enum Found {
+enum Made {
     Right,
     Changed,
     Over,

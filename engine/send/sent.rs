@@ -91,7 +91,7 @@ async fn put(
 }
 
 fn message(queue: &Queue, entry: &QueueEntry) -> Result<File> {
-    queue.spool().open_message(&entry.file)
+    queue.spool().open_whole(&entry.file, entry.size)
 }
 
 fn note_tried(queue: &Queue, id: u64) -> Result<()> {

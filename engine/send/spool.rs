@@ -27,6 +27,9 @@ const PIECE: usize = 256 << 10;
 /// The end of a whole file.
 const MAGIC: &[u8; 8] = b"mmqueue1";
 
+/// The bytes after the envelope.
+const END: u64 = 16;
+
 /// The most bytes of an envelope in a file.
 const LONGEST_ENVELOPE: u64 = 4 << 20;
 
@@ -65,6 +68,17 @@ pub struct Spooled {
     pub name: String,
     /// Bytes of the message.
     pub size: u64,
+}
+
+/// What is there of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// All of it, as far as can be told without reading it.
+    Whole,
+    /// No file.
+    Nothing,
+    /// Something that cannot be sent, and why.
+    Unfit(String),
 }
 
 impl Spool {
@@ -117,9 +131,44 @@ impl Spool {
         })
     }
 
-    /// Whether a message is there.
-    pub fn is_there(&self, name: &str) -> bool {
-        self.path(name).exists()
+    /// [`Spool::open_message`] for a message of this size: a file that cannot hold it is refused, so
+    /// that a part of a message is never taken for all of it.
+    ///
+    /// # Errors
+    /// As [`Spool::open_message`]; permanent where the file was cut or is none.
+    pub fn open_whole(&self, name: &str, size: u64) -> Result<File> {
+        let file = self.open_message(name)?;
+        let what = || format!("open the queued message {}", self.path(name).display());
+        match unfit(&file.metadata().or_later(what)?, size) {
+            None => Ok(file),
+            Some(why) => Err(Error::permanent(what(), why)),
+        }
+    }
+
+    /// What is there of a message of this size.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn look(&self, name: &str, size: u64) -> Result<Found> {
+        let path = self.path(name);
+        match fs::metadata(&path) {
+            Ok(file) => Ok(unfit(&file, size).map_or(Found::Whole, Found::Unfit)),
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
+            Err(why) => Err(why).or_later(|| format!("look at {}", path.display())),
+        }
+    }
+
+    /// Puts aside what lies under a message's name and is none, where nobody sends or removes it, and
+    /// says where.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn put_aside(&self, name: &str) -> Result<PathBuf> {
+        let aside = self.shared.folder.join(format!("{name}.damaged"));
+        let what = || format!("put the damaged message {name} aside");
+        fs::rename(self.path(name), &aside).or_later(what)?;
+        File::open(&self.shared.folder).and_then(|folder| folder.sync_all()).or_later(what)?;
+        Ok(aside)
     }
 
     /// Removes a message; one that is not there is none.
@@ -145,18 +194,17 @@ impl Spool {
         Ok(others)
     }
 
-    /// Removes what was never finished.
+    /// Removes what was never finished, and gives what could not be removed.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn sweep(&self) -> Result<()> {
-        for name in self.names()? {
-            if name.ends_with(".partial") {
-                let what = || format!("remove the unfinished message {name}");
-                remove(&self.shared.folder.join(&name)).or_later(what)?;
-            }
+    pub fn sweep(&self) -> Result<Vec<Error>> {
+        let mut left = Vec::new();
+        for name in self.names()?.iter().filter(|name| name.ends_with(".partial")) {
+            let what = || format!("remove the unfinished message {name}");
+            left.extend(remove(&self.shared.folder.join(name)).or_later(what).err());
         }
-        Ok(())
+        Ok(left)
     }
 
     /// The envelope at the end of a message's file, and the message's size.
@@ -168,7 +216,7 @@ impl Spool {
         let damaged = || Error::permanent(what(), "the file is not whole");
         let mut file = self.open_message(name)?;
         let length = file.metadata().or_later(what)?.len();
-        let before = length.checked_sub(16).ok_or_else(damaged)?;
+        let before = length.checked_sub(END).ok_or_else(damaged)?;
         file.seek(SeekFrom::Start(before)).or_later(what)?;
         let mut end = [0; 16];
         file.read_exact(&mut end).or_later(what)?;
@@ -299,6 +347,16 @@ impl Drop for SpoolFile {
     }
 }
 
+/// Why a file cannot hold a message of this size and what stands after it.
+fn unfit(file: &fs::Metadata, size: u64) -> Option<String> {
+    let length = file.len();
+    if !file.is_file() {
+        return Some("it is no file".into());
+    }
+    let cut = length < size.saturating_add(END);
+    cut.then(|| format!("it was cut: it has {length} bytes, and the message alone {size}"))
+}
+
 fn append(path: &Path, file: Option<File>, bytes: &[u8]) -> io::Result<File> {
     let mut file = match file {
         Some(file) => file,
@@ -347,8 +405,11 @@ mod tests {
         file.take(spooled.size).read_to_end(&mut message).unwrap();
         assert!(message == text);
         assert_eq!(spool.others(&BTreeSet::new()).unwrap(), std::slice::from_ref(&spooled.name));
+        assert_eq!(spool.look(&spooled.name, spooled.size).unwrap(), Found::Whole);
+        let cut = spool.look(&spooled.name, spooled.size + 100).unwrap();
+        assert!(matches!(cut, Found::Unfit(why) if why.contains("it was cut")));
         spool.remove(&spooled.name).unwrap();
-        assert!(!spool.is_there(&spooled.name));
+        assert_eq!(spool.look(&spooled.name, spooled.size).unwrap(), Found::Nothing);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Worker {
     /// Sends a message to those who are pending.
     async fn relay(&mut self, claim: &Claim, entry: QueueEntry) -> Result<()> {
         let line = self.line.clone();
-        let file = match line.queue.spool().open_message(&entry.file) {
+        let file = match line.queue.spool().open_whole(&entry.file, entry.size) {
             Ok(file) => Arc::new(file),
             Err(error) => return line.hold(claim.id, error.to_string()).await,
         };

@@ -254,7 +254,8 @@ impl Disk {
         self.data.sync_data().map_err(|why| self.fail(why))?;
         reach(Point::StoreSynced);
         let highest = self.next_id.load(Ordering::Acquire).saturating_sub(1);
-        let known = Acknowledged { commits: covered, highest };
+        let queue = self.next_queue_id.load(Ordering::Acquire).saturating_sub(1);
+        let known = Acknowledged { commits: covered, highest, queue };
         self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
         durable.covered = covered;
@@ -345,9 +346,10 @@ impl Disk {
         self.first_pieces(self.tree.range(from..to.to_vec()), limit)
     }
 
-    /// The ids of all queue entries, the oldest first.
-    pub(super) fn queue_ids(&self) -> Result<Vec<u64>> {
-        self.first_pieces(self.tree.scan_prefix(key::QUEUE), usize::MAX)
+    /// The ids of queue entries from this one on, the oldest first.
+    pub(super) fn queue_ids(&self, from: u64, limit: usize) -> Result<Vec<u64>> {
+        let to = [key::QUEUE[0] + 1];
+        self.first_pieces(self.tree.range(key::queued(from)..to.to_vec()), limit)
     }
 
     fn first_pieces(

@@ -208,8 +208,16 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn queue(&self) -> Result<Vec<QueueEntry>> {
+        self.queue_from(0, usize::MAX)
+    }
+
+    /// The queue entries from this id on, at most so many, by id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn queue_from(&self, from: u64, limit: usize) -> Result<Vec<QueueEntry>> {
         let _whole = self.disk.reading();
-        let ids = self.disk.queue_ids()?;
+        let ids = self.disk.queue_ids(from, limit)?;
         ids.into_iter().filter_map(|id| self.read_entry(id).transpose()).collect()
     }
 

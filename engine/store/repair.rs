@@ -91,7 +91,9 @@ pub fn repair(data: &Path, which: Repair, now_ms: i64) -> Result<Repaired> {
     let mut builder = Builder::new(data)?;
     match scratch.tree() {
         Some(tree) => salvage(tree, known, &mut builder, &mut repaired, now_ms)?,
-        None => builder.add(Item::Ids { highest: known.highest, pruned: 0, queue: 0 })?,
+        None => {
+            builder.add(Item::Ids { highest: known.highest, pruned: 0, queue: known.queue })?;
+        }
     }
     let commits = known.commits.max(repaired.found.commits);
     repaired.kept = builder.finish(commits, Replaced::Kept)?;
@@ -139,7 +141,7 @@ fn salvage(
     }
     let (highest, pruned) = (inventory.highest, inventory.pruned);
     // Those of queue entries that are read raise it further.
-    let queue = walk.number(&key::QUEUE_HIGHEST).unwrap_or(0);
+    let queue = walk.number(&key::QUEUE_HIGHEST).unwrap_or(0).max(known.queue);
     builder.add(Item::Ids { highest, pruned, queue })?;
     repaired.lost = walk.lost.lines();
     Ok(())

@@ -80,15 +80,19 @@ fn open_copy(
     Ok(open_sled(&store, data).map_err(|error| error.why().to_owned()))
 }
 
-/// How many records can be read, and of how new a state.
-fn worth(tree: &sled::Db) -> (usize, u64) {
-    let (mut walk, mut count) = (Walk::new(tree), 0);
-    // What cannot be read is not counted.
-    let _ = walk.items_of(b'r', &mut |_| {
-        count += 1;
-        Ok(())
+/// How many records and how many queue entries can be read, and of how new a state.
+fn worth(tree: &sled::Db) -> (usize, usize, u64) {
+    let mut walk = Walk::new(tree);
+    let [records, queued] = [b'r', b'q'].map(|family| {
+        let mut count = 0;
+        // What cannot be read is not counted.
+        let _ = walk.items_of(family, &mut |_| {
+            count += 1;
+            Ok(())
+        });
+        count
     });
-    (count, walk.number(&key::SEQUENCE).unwrap_or(0))
+    (records, queued, walk.number(&key::SEQUENCE).unwrap_or(0))
 }
 
 fn remove_snapshots(folder: &Path) -> std::io::Result<()> {

@@ -162,7 +162,7 @@ pub fn import(data: &Path, from: &mut dyn BufRead) -> Result<u64> {
     let known = Witness::read(data);
     let mut builder = Builder::new(data)?;
     let (header, items) = read(from, &mut builder)?;
-    builder.add(Item::Ids { highest: known.highest, pruned: 0, queue: 0 })?;
+    builder.add(Item::Ids { highest: known.highest, pruned: 0, queue: known.queue })?;
     builder.finish(header.commits.max(known.commits), Replaced::Removed)?;
     Ok(items)
 }

@@ -1,5 +1,5 @@
-//! A second, tiny memory of how many commits were acknowledged and which record ids were given, in a
-//! file `witness` beside the store.
+//! A second, tiny memory of how many commits were acknowledged and which ids of records and queue
+//! entries were given, in a file `witness` beside the store.
 //!
 //! sled takes a database that was cut short for one that crashed, and opens it without a word with
 //! the older half of what it held. An engine on such a store would do things twice. The witness
@@ -25,6 +25,9 @@ pub(super) struct Acknowledged {
     pub(super) commits: u64,
     /// The highest record id that may have been committed; 0 where an early mailmill wrote it.
     pub(super) highest: u64,
+    /// The highest id of a queue entry that may have been committed; 0 where an early mailmill wrote
+    /// it.
+    pub(super) queue: u64,
 }
 
 impl Witness {
@@ -55,14 +58,15 @@ impl Witness {
         Acknowledged {
             commits: number_at(&file, 0).unwrap_or(0),
             highest: number_at(&file, 16).unwrap_or(0),
+            queue: number_at(&file, 32).unwrap_or(0),
         }
     }
 
     /// Notes what is durable. It is not synced itself: after a loss of power older numbers may stand
     /// there, which only makes the witness less strict.
     pub(super) fn note(&self, known: Acknowledged) -> std::io::Result<()> {
-        let Acknowledged { commits, highest } = known;
-        let numbers = [commits, !commits, highest, !highest].map(u64::to_be_bytes);
+        let Acknowledged { commits, highest, queue } = known;
+        let numbers = [commits, !commits, highest, !highest, queue, !queue].map(u64::to_be_bytes);
         self.file.write_all_at(&numbers.concat(), 0)
     }
 }

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::support::mill::PATIENCE;
 
 mod crash;
+mod damage;
+mod many;
 mod queue;
 mod relay;
 mod report;

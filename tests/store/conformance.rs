@@ -9,9 +9,11 @@ use std::sync::Arc;
 use mailmill::mail::{MailboxName, MessageKey, Uid, UidValidity};
 use mailmill::pipeline::Memory;
 use mailmill::store::{
-    Change, Doubtful, Hold, MAX_RECORD, MessageRecord, Repair, State, Store, export, import, repair,
+    Change, Doubtful, Haste, Hold, MAX_RECORD, MessageRecord, Queued, Repair, State, Store, export,
+    import, repair,
 };
 
+use super::queue::{entry, wide};
 use super::{
     account, arrived, cursor, cursor_to, ids, inbox, link, long_record, mark, record, remember,
     with_state, write,
@@ -380,4 +382,82 @@ fn nothing_is_done_of_a_plan_that_is_not_open() {
             assert!(why.contains("its plan is not open"), "{why}");
         }
     });
+}
+
+#[test]
+fn a_queue_entry_is_as_it_was_written_last_until_it_is_removed() {
+    everywhere(|bench| {
+        bench.commit(&[Change::Queue(wide(3, 800).into()), Change::Queue(entry(1).into())]);
+        assert_eq!(bench.store().queue().unwrap(), [entry(1), wide(3, 800)]);
+        // Shorter, then longer again: no piece of another version stays.
+        bench.commit(&[Change::Queue(wide(3, 2).into()), Change::Queue(wide(1, 300).into())]);
+        assert_eq!(bench.store().queue().unwrap(), [wide(1, 300), wide(3, 2)]);
+        bench.commit(&[Change::Queue(wide(3, 500).into()), Change::Dequeue(1)]);
+        assert_eq!(bench.store().queue().unwrap(), [wide(3, 500)]);
+        assert_eq!(bench.store().queued(1).unwrap(), None);
+        assert_eq!(bench.store().queued(3).unwrap(), Some(wide(3, 500)));
+        assert_eq!(bench.store().survey().queued, 1);
+        assert!(bench.store().survey().well);
+    });
+}
+
+#[test]
+fn queue_entries_are_changed_together_and_with_what_follows() {
+    everywhere(|bench| {
+        bench.commit(&[1, 2, 3].map(|id| Change::Queue(entry(id).into())));
+        let changed =
+            bench.store().change_queued((&[3, 1, 2, 9, 1], Haste::Now), |entry| match entry.id {
+                1 => {
+                    entry.held = Some("why".into());
+                    Queued::ChangedWith(vec![remember("a", "1")])
+                }
+                2 => Queued::Left,
+                _ => Queued::RemovedWith(vec![Change::Queue(super::queue::entry(4).into())]),
+            });
+        let changed: Vec<u64> = changed.unwrap().iter().map(|entry| entry.id).collect();
+        assert_eq!(changed, [1, 3]);
+        let store = bench.store();
+        let ids: Vec<u64> = store.queue().unwrap().iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, [1, 2, 4]);
+        assert_eq!(store.queued(1).unwrap().unwrap().held.as_deref(), Some("why"));
+        assert_eq!(store.state("smartcity", "count", "a").unwrap().as_deref(), Some("1"));
+        // One that cannot be written keeps all from being written.
+        let refused = bench.store().change_queued((&[1, 2], Haste::Now), |entry| {
+            let grown = wide(2, 20_000).recipients;
+            *entry = super::queue::entry(entry.id);
+            entry.recipients = if entry.id == 2 { grown } else { Vec::new() };
+            Queued::Changed
+        });
+        assert!(refused.unwrap_err().to_string().contains("fewer recipients"));
+        assert_eq!(bench.store().queued(1).unwrap().unwrap().held.as_deref(), Some("why"));
+    });
+}
+
+#[test]
+fn ids_of_the_queue_count_up_for_good() {
+    everywhere(|bench| {
+        assert_eq!(bench.store().next_queue_id().unwrap(), 1);
+        bench.commit(&[Change::Queue(entry(9).into()), Change::Queue(entry(7).into())]);
+        assert_eq!(bench.store().next_queue_id().unwrap(), 10);
+        bench.commit(&[Change::Dequeue(9)]);
+        bench.commit(&[Change::Dequeue(7)]);
+        assert!(bench.store().next_queue_id().unwrap() >= 10);
+        assert_eq!(bench.store().next_id().unwrap(), 1, "records have ids of their own");
+    });
+}
+
+/// As with mailboxes: a store from elsewhere may not know what was sent since.
+#[test]
+fn a_queue_from_elsewhere_is_in_doubt_until_it_was_looked_through() {
+    for (name, fate) in FATES {
+        let mut bench = Bench::new(fate);
+        bench.commit(&[Change::Queue(entry(1).into())]);
+        let elsewhere = matches!(name, "imported" | "repaired");
+        assert_eq!(bench.store().is_queue_in_doubt().unwrap(), elsewhere, "{name}");
+        let store = bench.store.as_ref().unwrap();
+        store.commit(&[Change::QueueSettled]).unwrap();
+        assert!(!store.is_queue_in_doubt().unwrap(), "{name}");
+        // The next one from elsewhere is in doubt again.
+        assert_eq!(bench.store().is_queue_in_doubt().unwrap(), elsewhere, "{name}");
+    }
 }

@@ -18,6 +18,7 @@ mod crash;
 mod growth;
 mod held;
 mod place;
+mod queue;
 mod repair;
 mod salvage;
 

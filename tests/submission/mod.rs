@@ -4,6 +4,7 @@
 mod clients;
 mod deaths;
 mod drop;
+mod random;
 mod relayed;
 mod resources;
 mod rights;

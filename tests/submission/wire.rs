@@ -34,6 +34,7 @@ fn no_other_end_than_crlf_dot_crlf_is_one() {
         assert!(replies.len() == 1 || (fake.contains('\0') && replies == [550, 221]), "{fake:?}");
     }
     // One that does not end at all: the client is told so when its time is up.
+    let office = Office::with("idle = \"3s\"", "9");
     let mut client = office.anna();
     client.announce("anna@example.com");
     client.say(format!("{MESSAGE}\n.\n"));

@@ -12,3 +12,5 @@ pub mod office;
 pub mod power;
 pub mod proxy;
 pub mod sink;
+pub mod spooled;
+pub mod talk;

@@ -88,19 +88,22 @@ impl Dialogue {
         }
     }
 
+    /// What is unfit goes before all else, so that the answer does not depend on how the bytes came.
     fn judge(&self, content: &mut Content) {
-        let refusal = match content.data.stray() {
+        match content.data.stray() {
             // Whoever sends this wants another server to see another end (SMTP smuggling).
             Some(Stray::LineEnd) => {
-                Some(Reply::new(550, "5.6.11", "the message has a bare CR or LF"))
+                let reply = Reply::new(550, "5.6.11", "the message has a bare CR or LF");
+                content.refusal = Some(reply);
             }
-            Some(Stray::Nul) => Some(Reply::new(550, "5.6.0", "the message has a NUL")),
+            Some(Stray::Nul) => {
+                content.refusal = Some(Reply::new(550, "5.6.0", "the message has a NUL"));
+            }
             // The dot that ends it does not count.
-            None if content.size > self.terms.max_size.saturating_add(3) => Some(too_large()),
-            None => None,
-        };
-        if let (None, Some(refusal)) = (&content.refusal, refusal) {
-            content.refusal = Some(refusal);
+            None if content.size > self.terms.max_size.saturating_add(3) => {
+                content.refusal.get_or_insert_with(too_large);
+            }
+            None => {}
         }
     }
 
