@@ -8,6 +8,7 @@ use super::queue::Queue;
 use super::retry::{self, millis};
 use crate::config::{Config, QueueTimes};
 use crate::error::Result;
+use crate::maillog::Event;
 use crate::store::{DelayNotice, RecipientState};
 
 /// Gives up what is too old, and tells who waits; says whether something of it was in another's hands
@@ -25,6 +26,9 @@ pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<Left> {
             continue;
         };
         let sender = sender(config, &account);
+        if task == Task::GiveUp {
+            tell_of_no_copy(queue, claim.id)?;
+        }
         conclude(queue, claim.id, &sender, |entry| match task {
             Task::GiveUp => {
                 let failed = retry::expire(entry, times, now_ms);
@@ -78,6 +82,18 @@ fn due(queue: &Queue, times: &QueueTimes, now_ms: i64) -> Vec<(u64, String, Task
         .collect();
     due.sort_by_key(|(id, ..)| *id);
     due
+}
+
+/// What was sent and is only to be copied is given up as well: nobody else would hear of that.
+fn tell_of_no_copy(queue: &Queue, id: u64) -> Result<()> {
+    if let Some(entry) = queue.show(id)?.filter(|entry| !entry.is_pending()) {
+        let last = entry.last_error.unwrap_or_else(|| "it was never tried".into());
+        let text = format!(
+            "queue {id}: sent, and given up without a copy in the mailbox for sent mail; last: {last}"
+        );
+        queue.log().say(&Event::Warning { text });
+    }
+    Ok(())
 }
 
 /// How reports about an account's mail are signed. What was sent and is only to be copied is given up

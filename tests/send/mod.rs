@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::mill::PATIENCE;
 
+mod copies;
 mod crash;
 mod queue;
 mod relay;

@@ -162,7 +162,7 @@ fn the_engine_sends_copies_and_answers() {
 }
 
 /// Queues a message while no engine runs.
-fn enqueue(data: &Path, outgoing: mailmill::send::Outgoing, text: &str) -> u64 {
+pub(super) fn enqueue(data: &Path, outgoing: mailmill::send::Outgoing, text: &str) -> u64 {
     let log = mailmill::maillog::Maillog::new(
         mailmill::maillog::Form::Text,
         mailmill::clock::Clock::System,
