@@ -19,6 +19,7 @@ mod copies;
 mod crash;
 mod queue;
 mod relay;
+mod reload;
 mod report;
 mod server;
 
