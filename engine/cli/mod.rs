@@ -225,7 +225,7 @@ fn ask(data: &Path, request: &Request) -> Result<(Value, By)> {
         )
         .next("start it with `mailmill run`"));
     }
-    let desk = Desk::new(open_store(data)?, None, Clock::System).with_generations(data);
+    let desk = Desk::new(open_store(data)?, None, Clock::System).with_folder(data);
     let desk = desk.with_queue_in(data)?;
     let answer = desk.answer(request)?;
     Ok((answer, By::Store))

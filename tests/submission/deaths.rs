@@ -394,7 +394,6 @@ fn settle(mill: &Mill, sink: &Sink, notes: &Notes) -> (usize, Taken) {
     let mut running = mill.start();
     running.wait_event("started");
     let waiting = drained(mill);
-    check_held(notes, &waiting);
     let doubtful = doubtful(&waiting);
     let held: BTreeMap<String, String> = held_by_rule(&waiting).collect();
     // Nobody looked at anything yet: twice is the most.
@@ -404,6 +403,7 @@ fn settle(mill: &Mill, sink: &Sink, notes: &Notes) -> (usize, Taken) {
         |token| doubtful.contains_key(token) || held.contains_key(token),
         |_| 2,
     );
+    check_held(notes, &waiting);
     let late = held.iter().filter(|(token, _)| token.starts_with(RELEASED));
     release(mill, doubtful.values().chain(late.map(|(_, id)| id)).map(String::as_str));
     let kept = drained(mill);
