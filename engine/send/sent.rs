@@ -10,7 +10,7 @@ use super::queue::Queue;
 use crate::config::Account;
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
-use crate::mail::{Flag, MailboxName};
+use crate::mail::{Flag, MailboxName, Uid};
 use crate::mailbox::{self, Content, Likeness, Mailboxes};
 use crate::maillog::Event;
 use crate::store::{Change, QueueEntry, Queued, SentCopy};
@@ -98,8 +98,9 @@ async fn put(
             size: entry.size,
             received_ms: entry.message_id.is_none().then_some(entry.queued_ms),
         };
-        if !there.find(mailbox, &like).await?.is_empty() {
-            return Ok(());
+        let found = there.find(mailbox, &like).await?;
+        if !found.is_empty() {
+            return note_found(queue, account, there, (mailbox, found)).await;
         }
     }
     let id = entry.id;
@@ -121,6 +122,26 @@ async fn put(
     }
     drop(turn);
     Ok(())
+}
+
+/// What is there from an earlier try is ours: who watches the mailbox is told so.
+async fn note_found(
+    queue: &Queue,
+    account: &Account,
+    there: &mut dyn Mailboxes,
+    (mailbox, found): (&MailboxName, Vec<Uid>),
+) -> Result<()> {
+    if !account.watches(mailbox) {
+        return Ok(());
+    }
+    let uidvalidity = there.select(mailbox).await?.uidvalidity;
+    let arrived = |uid| Change::Arrived {
+        account: account.name.as_str().into(),
+        mailbox: mailbox.clone(),
+        uidvalidity,
+        uid,
+    };
+    queue.store().write(found.into_iter().map(arrived).collect()).await
 }
 
 fn message(queue: &Queue, entry: &QueueEntry) -> Result<File> {

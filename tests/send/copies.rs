@@ -217,6 +217,49 @@ fn wherever_the_engine_dies_while_it_copies_there_is_one_copy() {
     }
 }
 
+/// The copy is no news to who watches the mailbox, also where the engine died before it could say that
+/// it is ours.
+#[test]
+fn a_copy_in_a_watched_mailbox_is_not_taken_for_new_mail() {
+    let pipeline = "[pipelines.p]\nsteps = [{ script = \"mark\" }]\n";
+    for home in [Home::Imap(Dovecot::start(Profile::Full)), Home::Maildir] {
+        let copying = Copying::new(home);
+        let config = std::fs::read_to_string(copying.mill.path("mailmill.toml")).unwrap();
+        let watch = "watch = [{ mailbox = \"Sent\" }]\ninbound = \"p\"\npoll = \"100ms\"\nsent";
+        copying.mill.write("mailmill.toml", config.replacen("sent", watch, 1) + pipeline);
+        copying.mill.write("scripts/mark.rhai", "fn inbound(mail) { mail.add_flag(\"Wichtig\"); }");
+        copying.queue("first");
+        copying.finish();
+        for (token, point) in [("noted", "CopyNoted"), ("put", "CopyPut"), ("watched", "CopyPut")] {
+            let id = copying.queue(token).to_string();
+            copying.mill.start_to_die(point).wait_for_death();
+            // Held, it is not looked up before the watcher has met it.
+            let is_held = token == "watched";
+            if is_held {
+                copying.mill.expect(0, &["queue", "hold", &id]);
+            }
+            let mut running = copying.mill.start();
+            if !is_held {
+                running.wait_event("dequeued");
+            }
+            // What is put there by others is news, and comes after all copies.
+            let other = letter(&format!("other-{token}"));
+            match &copying.home {
+                Home::Imap(dovecot) => dovecot.deliver(USER, "Sent", other.as_bytes()),
+                Home::Maildir => copying.mill.deliver("office/.Sent", token, &other),
+            }
+            let first = running.wait_event("done");
+            assert_eq!(first["subject"], format!("About other-{token}"), "{first}");
+            if is_held {
+                copying.mill.expect(0, &["queue", "release", &id]);
+                running.wait_event("dequeued");
+            }
+            assert_eq!(running.terminate().0, Some(0));
+            copying.check(token, token);
+        }
+    }
+}
+
 /// Whoever copies relays as well: a server that is silent holds up a few messages, not each of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_imap_server_does_not_hold_up_what_is_to_be_relayed() {
