@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::conclude::{Changed, Sender, conclude};
+use super::conclude::{Changed, Copies, Sender, conclude};
 use super::queue::Queue;
 use super::retry::{self, millis};
 use crate::config::{Config, QueueTimes};
@@ -25,8 +25,8 @@ pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<Left> {
             left = Left::Something;
             continue;
         };
-        let sender = sender(config, &account);
-        if task == Task::GiveUp {
+        let sender = sender(config, &account, task);
+        if sender.copies == Copies::Unwanted {
             tell_of_no_copy(queue, claim.id)?;
         }
         conclude(queue, claim.id, &sender, |entry| match task {
@@ -96,9 +96,15 @@ fn tell_of_no_copy(queue: &Queue, id: u64) -> Result<()> {
     Ok(())
 }
 
-/// How reports about an account's mail are signed. What was sent and is only to be copied is given up
-/// without a copy.
-fn sender(config: &Config, account: &str) -> Sender {
-    let host = config.accounts.get(account).map_or_else(Sender::own_host, Sender::host_of);
-    Sender { host, copies: super::conclude::Copies::Unwanted }
+/// How reports about an account's mail are signed. What was sent and is only to be copied waits for
+/// that until it is given up, without a copy.
+fn sender(config: &Config, account: &str, task: Task) -> Sender {
+    let account = config.accounts.get(account);
+    let host = account.map_or_else(Sender::own_host, Sender::host_of);
+    let sent = account.and_then(|account| account.smtp.as_ref()?.sent.as_ref());
+    let copies = match (task, sent) {
+        (Task::TellDelay, Some(_)) => Copies::Wanted,
+        _ => Copies::Unwanted,
+    };
+    Sender { host, copies }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use mailmill::store::DelayNotice;
+
 use super::server::enqueue;
 use super::{FAST, Post, letter, outgoing, plain, times};
 use crate::support::dovecot::{Dovecot, Profile};
@@ -296,10 +298,18 @@ async fn a_copy_that_is_never_taken_is_given_up_and_told() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let more = format!("{}\nsent = \"Sent\"", imap(closed));
     let mut post = Post::new(&plain(server.port, &more, FAST));
-    post.send("never", &["bob@example.test"]).await;
+    let id = post.send("never", &["bob@example.test"]).await;
     post.run();
     post.until("a failed copy", || post.said().contains("no copy in Sent yet"));
-    post.pass(6 * super::DAY);
+    // A day later, which is after the notice that a message takes longer, it is tried still.
+    post.pass(super::DAY);
+    post.until("the time to be looked at", || {
+        post.queue.show(id).unwrap().is_none_or(|entry| entry.delay == DelayNotice::Settled)
+    });
+    let attempts = post.entry(id).attempts;
+    post.pass(1_000);
+    post.until("another try", || post.entry(id).attempts > attempts);
+    post.pass(5 * super::DAY);
     post.until_empty();
     assert!(post.said().contains("given up without a copy"), "{}", post.said());
     assert_eq!(server.taken().len(), 1, "nothing is reported: it was sent");
