@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailmill::clock::Clock;
 use mailmill::config::Config;
@@ -26,6 +26,7 @@ use mailmill::store::Store;
 use super::{letter, outgoing, plain, times};
 use crate::crash::{Death, random, seed};
 use crate::support::fake_smtp::{Act, FakeSmtp, Stage};
+use crate::support::mill::PATIENCE;
 use crate::support::power::powered;
 
 const FOLDER: &str = "MAILMILL_TEST_QUEUE";
@@ -155,7 +156,10 @@ async fn child_queues_and_sends() {
         queue.accept(outgoing(&token, to), file).await.unwrap();
         println!("promised {token}");
     }
+    let until = Instant::now() + PATIENCE;
     while !queue.list().unwrap().is_empty() {
+        // The life then did not come to its end, which is what the test is told.
+        assert!(Instant::now() < until, "{:#?}", queue.list().unwrap());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     runner.stop(Duration::from_secs(5)).await;
