@@ -21,7 +21,7 @@ use crate::daemon::{Reloads, Status, Wish};
 use crate::error::{Context, Error, Result, Retry};
 use crate::fault_point::{Point, reach};
 use crate::maillog::{Form, Maillog};
-use crate::send::{Queue, Spool};
+use crate::send::{Queue, Spool, drop};
 use crate::store::{Generations, MessageRecord, State, Store, changes};
 
 const NAME: &str = "control.sock";
@@ -149,13 +149,15 @@ pub struct Desk {
     reloads: Option<Reloads>,
     generations: Option<Generations>,
     queue: Option<Queue>,
+    /// The data folder, where mail is dropped.
+    data: Option<PathBuf>,
     clock: Clock,
 }
 
 impl Desk {
     /// A desk over a store, with the status of the running accounts where there are some.
     pub fn new(store: Store, status: Option<Status>, clock: Clock) -> Self {
-        Self { store, status, reloads: None, generations: None, queue: None, clock }
+        Self { store, status, reloads: None, generations: None, queue: None, data: None, clock }
     }
 
     /// The desk of a running engine.
@@ -168,10 +170,10 @@ impl Desk {
         Self { reloads, ..desk }
     }
 
-    /// With the generations that are kept in this data folder.
+    /// With the generations that are kept, and the mail that is dropped, in this data folder.
     #[must_use]
-    pub fn with_generations(self, data: &Path) -> Self {
-        Self { generations: Some(Generations::of(data)), ..self }
+    pub fn with_folder(self, data: &Path) -> Self {
+        Self { generations: Some(Generations::of(data)), data: Some(data.to_owned()), ..self }
     }
 
     /// With the queue of a running engine.
@@ -284,8 +286,10 @@ impl Desk {
         };
         let held = self.store.held()?.len();
         let queue = self.queue.as_ref().map(Queue::figures);
+        let refused = self.data.as_deref().map(drop::refused).transpose()?;
         Ok(json!({
             "v": 1, "running": self.status.is_some(), "engine": engine, "held": held, "queue": queue,
+            "drop_refused": refused,
         }))
     }
 

@@ -5,6 +5,8 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `MAILMILL_FAULT=7:kill` | the 7th point that is reached kills the process (SIGKILL) |
+//! | `MAILMILL_FAULT=Queued:kill` | the first one of this name does, whatever other threads reach |
+//! | `MAILMILL_FAULT=Queued#3:kill` | the third one of this name does |
 //! | `MAILMILL_FAULT=7:power` | it raises SIGPWR: a test's shim puts back what was not synced, then kills |
 //! | `MAILMILL_FAULT=count` | nothing dies |
 //! | `MAILMILL_FAULT_REPORT=FILE` | a line for each point that was reached, the last one where it died |
@@ -156,15 +158,42 @@ mod armed {
     /// What the environment says.
     struct Fault {
         /// Where to die and by which signal.
-        death: Option<(u64, Signal)>,
+        death: Option<(Place, Signal)>,
         report: Option<std::ffi::OsString>,
+    }
+
+    /// A point that is reached.
+    struct Place {
+        /// The name of those that count; all of them where there is none.
+        name: Option<String>,
+        /// Which of them it is, from 1.
+        number: u64,
+    }
+
+    impl Place {
+        fn of(said: &str) -> Option<Self> {
+            if let Ok(number) = said.parse() {
+                return Some(Self { name: None, number });
+            }
+            let (name, number) = said.split_once('#').unwrap_or((said, "1"));
+            Some(Self { name: Some(name.to_owned()), number: number.parse().ok()? })
+        }
+
+        /// Whether it is this point, the `number`th of all.
+        fn is(&self, name: &str, number: u64) -> bool {
+            static NAMED: AtomicU64 = AtomicU64::new(0);
+            match &self.name {
+                None => self.number == number,
+                Some(own) => own == name && NAMED.fetch_add(1, Ordering::SeqCst) + 1 == self.number,
+            }
+        }
     }
 
     static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
         let said = std::env::var("MAILMILL_FAULT").ok()?;
-        let death = said.split_once(':').and_then(|(point, how)| {
+        let death = said.split_once(':').and_then(|(place, how)| {
             let signal = if how == "power" { Signal::POWER } else { Signal::KILL };
-            Some((point.parse().ok()?, signal))
+            Some((Place::of(place)?, signal))
         });
         Some(Fault { death, report: std::env::var_os("MAILMILL_FAULT_REPORT") })
     });
@@ -174,15 +203,17 @@ mod armed {
         static REACHED: AtomicU64 = AtomicU64::new(0);
         let Some(fault) = FAULT.as_ref() else { return };
         let number = REACHED.fetch_add(1, Ordering::SeqCst) + 1;
+        let name = format!("{point:?}");
         if let Some(report) = &fault.report {
             let file = OpenOptions::new().append(true).create(true).open(report);
             // One write, so that the lines of several threads stay whole.
-            let _ = file
-                .and_then(|mut file| file.write_all(format!("{number} {point:?}\n").as_bytes()));
+            let _ =
+                file.and_then(|mut file| file.write_all(format!("{number} {name}\n").as_bytes()));
         }
-        match fault.death {
-            Some((at, signal)) if at == number => die(signal),
-            _ => {}
+        if let Some((place, signal)) = &fault.death
+            && place.is(&name, number)
+        {
+            die(*signal);
         }
     }
 

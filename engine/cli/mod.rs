@@ -252,7 +252,7 @@ fn desk(data: &Path) -> Result<Desk> {
         )
         .next("start it with `mailmill run`"));
     }
-    let desk = Desk::new(open_store(data)?, None, Clock::System).with_generations(data);
+    let desk = Desk::new(open_store(data)?, None, Clock::System).with_folder(data);
     desk.with_queue_in(data)
 }
 

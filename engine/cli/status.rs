@@ -11,8 +11,9 @@ use crate::daemon::{Refusal, RulesStatus, Snapshot, TrialStatus};
 use crate::mail::inert;
 use crate::pipeline::{Contrast, Leaving};
 use crate::send::Figures;
+use crate::send::drop::Refused;
 
-/// Show the engine, its accounts and how much is held; exit 1 if an account is not well or
+/// Show the engine, its accounts, and how much is held or was refused; exit 1 if an account is not well or
 /// changed rules were refused
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -29,6 +30,8 @@ struct Answer {
     held: usize,
     #[serde(default)]
     queue: Option<Figures>,
+    #[serde(default)]
+    drop_refused: Option<Refused>,
 }
 
 /// Runs the command.
@@ -73,6 +76,19 @@ fn show(answer: &Answer, output: &mut Output<'_>) {
     if let Some(queue) = &answer.queue {
         show_queue(queue, output);
     }
+    if let Some(refused) = answer.drop_refused.as_ref().filter(|refused| refused.count > 0) {
+        show_refused(refused, output);
+    }
+}
+
+/// What programs handed over and was not taken.
+fn show_refused(Refused { count, oldest_ms, folder }: &Refused, output: &mut Output<'_>) {
+    let oldest = oldest_ms.map_or(String::new(), |ms| format!(", the oldest of {}", rfc3339(ms)));
+    output.line(format_args!(
+        "dropped by sendmail and refused: {count}{oldest}, in {} as NAME.refused: the log says why; \
+         correct the cause and rename it to NAME.mail, or remove it",
+        folder.display()
+    ));
 }
 
 /// What waits to be sent; nothing where nothing does.

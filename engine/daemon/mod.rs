@@ -171,7 +171,7 @@ impl Engine {
         let (reloads, asks) = Reloads::new();
         let reloads = (until == Until::Stopped).then_some(reloads);
         let desk = Desk::of_engine(&shared.store, (&shared.status, reloads), &shared.clock);
-        let desk = desk.with_generations(&config.engine.data).with_queue(&shared.queue);
+        let desk = desk.with_folder(&config.engine.data).with_queue(&shared.queue);
         let socket = control::listen(&config.engine.data, desk)?;
         let (accounts, changes) = watch::channel(config.clone());
         let intake = match until {

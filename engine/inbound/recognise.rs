@@ -4,16 +4,17 @@
 //! known), a new UIDVALIDITY (its Message-ID and size are known from the same mailbox), and a move,
 //! copy or delivery of our own into a mailbox that is watched on a server that does not tell the new
 //! UID, that came to be watched only later, or of which a damaged store lost the note
-//! ([`super::doubt`]); the record's marks tell where it landed.
+//! ([`super::doubt`]); the record's marks tell where it landed. One more is a copy of what was sent that
+//! an engine put there and died before it noted so: its queue entry says that this was tried.
 
 use super::decide::{Desk, Item, Kind};
 use super::{Line, record};
 use crate::config::Target;
 use crate::error::Result;
-use crate::mail::{MessageKey, Uid};
+use crate::mail::{MailboxName, MessageKey, Uid};
 use crate::perform::UID_NOT_TOLD;
 use crate::pipeline::Action;
-use crate::store::{Mark, MarkOutcome, MessageRecord, State};
+use crate::store::{Mark, MarkOutcome, MessageRecord, QueueEntry, SentCopy, State};
 
 /// How long after our own move a message of unknown UID is taken for it, in milliseconds.
 const OWN_MOVE_MS: i64 = 60 * 60 * 1000;
@@ -51,7 +52,8 @@ impl Line {
         let alike = self.store.of_message_id(&message_id)?;
         if kind == Kind::New
             && !item.is_broken()
-            && self.is_among(&alike, &key, input.size, doubtful)
+            && (self.is_among(&alike, &key, input.size, doubtful)
+                || self.is_sent_copy(&input.mailbox, &message_id)?)
         {
             return Ok(None);
         }
@@ -59,6 +61,20 @@ impl Line {
         let before =
             held.or_else(|| alike.into_iter().find(|old| cut_short(old, &key, input.size)));
         Ok(Some(Known { key, message_id, before }))
+    }
+
+    /// Whether it is the copy of a message that we sent, whose queue entry still says that it was tried.
+    fn is_sent_copy(&self, mailbox: &MailboxName, message_id: &str) -> Result<bool> {
+        let sent = self.account.smtp.as_ref().and_then(|smtp| smtp.sent.as_ref());
+        if sent != Some(mailbox) {
+            return Ok(false);
+        }
+        let is_own = |entry: &QueueEntry| {
+            entry.copy == SentCopy::Tried
+                && entry.account == *self.name
+                && entry.message_id.as_deref() == Some(message_id)
+        };
+        Ok(self.store.queue()?.iter().any(is_own))
     }
 
     /// Whether one of these records is of this message under another key.

@@ -59,7 +59,7 @@ pub(super) fn conclude(
     let removed = Cell::new(false);
     let now_ms = queue.clock().now_ms();
     let entries = queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
-        let held = entry.held.take();
+        let (held, pending) = (entry.held.take(), entry.is_pending());
         change(entry);
         // What a person said meanwhile stands.
         entry.held = held.or(entry.held.take());
@@ -69,7 +69,10 @@ pub(super) fn conclude(
         }
         entry.held = None;
         if owes_copy(entry, sender.copies) {
-            entry.due_ms = now_ms;
+            // One that was tried before waits as long as its last try says.
+            if pending {
+                entry.due_ms = now_ms;
+            }
             return Queued::ChangedWith(more);
         }
         removed.set(true);

@@ -6,7 +6,7 @@
 //! | being written | `NAME.tmp` | it is removed a day later: nobody was told that it is taken |
 //! | dropped | `NAME.mail`, synced with the folder: `sendmail` ends with 0 | it is picked up |
 //! | queued | the queue entry and a note of the name, in one commit | the note says that only the file is left to remove |
-//! | refused | `NAME.refused` | it waits for a person, and the log says why |
+//! | refused | `NAME.refused` | it waits for a person: the log says why, and `status` that it is there |
 //!
 //! A file is a line of JSON ([`Slip`]) and the message. Whose it is, is not said in it: that is the
 //! file's owner, whom the system knows. Where others than the engine's own user may drop mail, the
@@ -16,6 +16,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ use crate::mail::envelope::{Body, EnvelopeAddress, Envid, Recipient, Ret};
 
 /// The most bytes of a [`Slip`].
 pub(super) const LONGEST_SLIP: u64 = 1 << 20;
+
+/// The ending of a file that was refused.
+pub(super) const REFUSED: &str = "refused";
 
 /// The folder's mode: anybody may add, nobody else may list or remove.
 const OPEN_TO_ALL: u32 = 0o1733;
@@ -58,6 +62,49 @@ pub enum Sender {
     Null,
     /// `-f ADDRESS`
     Address(EnvelopeAddress),
+}
+
+/// The dropped messages that were refused and wait for a person, for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How many there are.
+    pub count: usize,
+    /// When the oldest of them was dropped, Unix milliseconds.
+    pub oldest_ms: Option<i64>,
+    /// Where they lie.
+    pub folder: PathBuf,
+}
+
+/// What was refused in the drop folder of this data folder; nothing where there is no folder.
+///
+/// # Errors
+/// The disk.
+pub fn refused(data: &Path) -> Result<Refused> {
+    let folder = folder(data);
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    let what = || format!("look into {}", folder.display());
+    let (mut count, mut oldest_ms) = (0, None::<i64>);
+    let entries = match fs::read_dir(&folder) {
+        Err(why) if why.kind() == ErrorKind::NotFound => None,
+        entries => Some(entries.or_later(what)?),
+    };
+    for entry in entries.into_iter().flatten() {
+        let entry = entry.or_later(what)?;
+        if entry.path().extension().is_none_or(|ending| ending != REFUSED) {
+            continue;
+        }
+        count += 1;
+        // One that a person removes this moment has no age.
+        if let Some(at) = entry.metadata().and_then(|status| status.modified()).ok().map(unix_ms) {
+            oldest_ms = Some(oldest_ms.map_or(at, |oldest| oldest.min(at)));
+        }
+    }
+    Ok(Refused { count, oldest_ms, folder })
+}
+
+fn unix_ms(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A message that is being dropped. Dropped itself, it is gone.

@@ -152,7 +152,7 @@ impl Pickup {
         let reply = refusal.reply;
         let text = format!("a message in {} was not taken: {reply}{cause}", path.display());
         if reply.code >= 500 {
-            let kept = path.with_extension("refused");
+            let kept = path.with_extension(drop::REFUSED);
             let renamed = fs::rename(&path, &kept);
             let then = match renamed {
                 Ok(()) => format!(

@@ -53,11 +53,14 @@ impl Runner {
     /// way with its old settings.
     pub fn apply(&mut self, config: &Arc<Config>) {
         self.config.send_replace(config.clone());
+        let queue = &self.queue;
         self.served.retain(|name, served| {
             let same = config.accounts.get(name) == Some(&served.account);
             let stays = same && config.queue == served.times;
             if !stays {
                 served.stop.cancel();
+                // What was wrong with the old settings says nothing of the new ones.
+                queue.lanes().well(name);
             }
             stays
         });

@@ -1,31 +1,68 @@
 //! The copy of a message in its account's mailbox for sent mail. A copy that was tried before is
-//! looked up before it is put there again.
+//! looked up before it is put there again. Whoever puts copies relays as well: a server that costs
+//! time without taking one is left alone for longer than it took, so that mail goes on.
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Instant;
 
 use super::queue::Queue;
 use crate::config::Account;
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
-use crate::mail::{Flag, MailboxName};
+use crate::mail::{Flag, MailboxName, Uid};
 use crate::mailbox::{self, Content, Likeness, Mailboxes};
+use crate::maillog::Event;
 use crate::store::{Change, Haste, QueueEntry, Queued, SentCopy};
+
+/// How many times as long as a failure took its server is left alone.
+const LEFT_ALONE: u32 = 4;
 
 /// The mailboxes of an account, opened when they are needed.
 #[derive(Default)]
 pub(super) struct Cabinet {
     open: Option<Box<dyn Mailboxes>>,
+    /// What the last copy failed by, and until when the server is left alone.
+    trouble: Option<(String, Instant)>,
 }
 
 impl Cabinet {
-    /// Puts a copy of a message into a mailbox, unless it is there.
+    /// Puts a copy of a message into a mailbox, unless it is there. The first failure is logged.
     ///
     /// # Errors
-    /// The mailbox cannot be reached or refuses it.
+    /// The mailbox cannot be reached or refuses it, or its server is left alone for a while.
     pub(super) async fn put(
         &mut self,
-        (queue, entry): (&Queue, &QueueEntry),
+        what: (&Queue, &QueueEntry),
+        at: (&Account, &Path),
+        mailbox: &MailboxName,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        if let Some((why, until)) = &self.trouble
+            && *until > begun
+        {
+            let why = format!("its server is left alone for a while: {why}");
+            return Err(Error::temporary("copy a sent message", why));
+        }
+        let put = self.put_now(what, at, mailbox).await;
+        let Err(error) = &put else {
+            self.trouble = None;
+            return put;
+        };
+        self.open = None;
+        let (why, took) = (error.to_string(), begun.elapsed());
+        let (queue, QueueEntry { id, .. }) = what;
+        if self.trouble.is_none() {
+            let text = format!("queue {id}: no copy in {mailbox} yet, it is tried again: {why}");
+            queue.log().say(&Event::Warning { text });
+        }
+        self.trouble = Some((why, Instant::now() + took * LEFT_ALONE));
+        put
+    }
+
+    async fn put_now(
+        &mut self,
+        what: (&Queue, &QueueEntry),
         (account, folder): (&Account, &Path),
         mailbox: &MailboxName,
     ) -> Result<()> {
@@ -33,11 +70,7 @@ impl Cabinet {
             Some(there) if there.is_usable() => there,
             closed => closed.insert(mailbox::open(account, folder).await?),
         };
-        let put = put((queue, entry), account, there.as_mut(), mailbox).await;
-        if put.is_err() {
-            self.open = None;
-        }
-        put
+        put(what, account, there.as_mut(), mailbox).await
     }
 
     /// Ends the connection, where there is one.
@@ -65,8 +98,9 @@ async fn put(
             size: entry.size,
             received_ms: entry.message_id.is_none().then_some(entry.queued_ms),
         };
-        if !there.find(mailbox, &like).await?.is_empty() {
-            return Ok(());
+        let found = there.find(mailbox, &like).await?;
+        if !found.is_empty() {
+            return note_found(queue, account, there, (mailbox, found)).await;
         }
     }
     let id = entry.id;
@@ -88,6 +122,26 @@ async fn put(
     }
     drop(turn);
     Ok(())
+}
+
+/// What is there from an earlier try is ours: who watches the mailbox is told so.
+async fn note_found(
+    queue: &Queue,
+    account: &Account,
+    there: &mut dyn Mailboxes,
+    (mailbox, found): (&MailboxName, Vec<Uid>),
+) -> Result<()> {
+    if !account.watches(mailbox) {
+        return Ok(());
+    }
+    let uidvalidity = there.select(mailbox).await?.uidvalidity;
+    let arrived = |uid| Change::Arrived {
+        account: account.name.as_str().into(),
+        mailbox: mailbox.clone(),
+        uidvalidity,
+        uid,
+    };
+    queue.store().write(found.into_iter().map(arrived).collect()).await
 }
 
 fn message(queue: &Queue, entry: &QueueEntry) -> Result<File> {

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::conclude::{Changed, Sender, conclude};
+use super::conclude::{Changed, Copies, Sender, conclude};
 use super::queue::Queue;
 use super::retry::{self, millis};
 use crate::config::{Config, QueueTimes};
 use crate::error::Result;
+use crate::maillog::Event;
 use crate::store::{DelayNotice, RecipientState};
 
 /// Gives up what is too old, and tells who waits; says whether something of it was in another's hands
@@ -24,7 +25,10 @@ pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<Left> {
             left = Left::Something;
             continue;
         };
-        let sender = sender(config, &account);
+        let sender = sender(config, &account, task);
+        if sender.copies == Copies::Unwanted {
+            tell_of_no_copy(queue, claim.id)?;
+        }
         conclude(queue, claim.id, &sender, |entry| match task {
             Task::GiveUp => {
                 let failed = retry::expire(entry, times, now_ms);
@@ -80,9 +84,27 @@ fn due(queue: &Queue, times: &QueueTimes, now_ms: i64) -> Vec<(u64, String, Task
     due
 }
 
-/// How reports about an account's mail are signed. What was sent and is only to be copied is given up
-/// without a copy.
-fn sender(config: &Config, account: &str) -> Sender {
-    let host = config.accounts.get(account).map_or_else(Sender::own_host, Sender::host_of);
-    Sender { host, copies: super::conclude::Copies::Unwanted }
+/// What was sent and is only to be copied is given up as well: nobody else would hear of that.
+fn tell_of_no_copy(queue: &Queue, id: u64) -> Result<()> {
+    if let Some(entry) = queue.show(id)?.filter(|entry| !entry.is_pending()) {
+        let last = entry.last_error.unwrap_or_else(|| "it was never tried".into());
+        let text = format!(
+            "queue {id}: sent, and given up without a copy in the mailbox for sent mail; last: {last}"
+        );
+        queue.log().say(&Event::Warning { text });
+    }
+    Ok(())
+}
+
+/// How reports about an account's mail are signed. What was sent and is only to be copied waits for
+/// that until it is given up, without a copy.
+fn sender(config: &Config, account: &str, task: Task) -> Sender {
+    let account = config.accounts.get(account);
+    let host = account.map_or_else(Sender::own_host, Sender::host_of);
+    let sent = account.and_then(|account| account.smtp.as_ref()?.sent.as_ref());
+    let copies = match (task, sent) {
+        (Task::TellDelay, Some(_)) => Copies::Wanted,
+        _ => Copies::Unwanted,
+    };
+    Sender { host, copies }
 }

@@ -307,7 +307,10 @@ impl Line {
             rest.told = Some((error.clone(), now));
         }
         drop(rest);
-        self.queue.lanes().rest(&self.account.name, (now + pause, error.clone()));
+        // Others serve the account by now, perhaps with other settings.
+        if !self.stop.is_cancelled() {
+            self.queue.lanes().rest(&self.account.name, (now + pause, error.clone()));
+        }
         if fresh {
             let account = self.account.name.as_str().into();
             let again_in = pause.as_secs();

@@ -1,5 +1,11 @@
 //! The engine dies between any two states of the queue, and is started again: every message that was
-//! promised is delivered, those in flight once more at most, and nothing else is sent.
+//! promised is delivered, those in flight once more at most, and nothing else is sent; and of each there
+//! is one copy in the mailbox for sent mail.
+//!
+//! A point is told by its name and by how often it was reached: how many of all points come before it
+//! is chance, as several threads reach them. Those of messages come as often in each life
+//! ([`EACH_LIFE`]), so a life must die at each of them. Those of the store do not: commits of messages
+//! that come together are one batch. Of these the first must be died at, as the first of every kind.
 //!
 //! `MAILMILL_TEST_KILLS=200` dies so often at random moments under load (else 20 times).
 
@@ -7,9 +13,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use mailmill::clock::Clock;
 use mailmill::config::Config;
@@ -20,6 +26,7 @@ use mailmill::store::Store;
 use super::{letter, outgoing, plain, times};
 use crate::crash::{Death, random, seed};
 use crate::support::fake_smtp::{Act, FakeSmtp, Stage};
+use crate::support::mill::PATIENCE;
 use crate::support::power::powered;
 
 const FOLDER: &str = "MAILMILL_TEST_QUEUE";
@@ -28,6 +35,27 @@ const COUNT: &str = "MAILMILL_TEST_QUEUE_COUNT";
 
 /// Messages of one sweep.
 const MESSAGES: usize = 3;
+
+/// Lives that are counted before.
+const LIVES: usize = 3;
+
+/// How often a life reaches the points of messages: it takes three messages and makes a report of one;
+/// one attempt of four and one more fails; three copies are put into a mailbox.
+const EACH_LIFE: [(&str, usize); 13] = [
+    ("QueueRecovered", 1),
+    ("SpoolWritten", 4),
+    ("SpoolSynced", 4),
+    ("SpoolNamed", 4),
+    ("SpoolDurable", 4),
+    ("Queued", 3),
+    ("EndNoted", 4),
+    ("EndAnswered", 4),
+    ("AttemptUnwritten", 8),
+    ("AttemptWritten", 8),
+    ("CopyNoted", 3),
+    ("CopyPut", 3),
+    ("Dequeued", 4),
+];
 
 /// A relay that refuses one address for good, and one only the first time.
 fn server() -> FakeSmtp {
@@ -40,8 +68,10 @@ fn server() -> FakeSmtp {
 
 fn prepare(port: u16) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let config = plain(port, "smtp_connections = 2", "[queue]\nretry = [\"100ms\"]\n");
+    let more = "smtp_connections = 2\nmaildir = \"office\"\nsent = \"Sent\"";
+    let config = plain(port, more, "[queue]\nretry = [\"100ms\"]\n");
     std::fs::write(folder.path().join("mailmill.toml"), config).unwrap();
+    std::fs::create_dir_all(folder.path().join("office/cur")).unwrap();
     folder
 }
 
@@ -55,7 +85,7 @@ struct Life {
 fn live(
     folder: &Path,
     (from, count): (usize, usize),
-    fault: Option<(usize, Death)>,
+    fault: Option<(&str, Death)>,
     kill: Option<u64>,
 ) -> Life {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -126,11 +156,27 @@ async fn child_queues_and_sends() {
         queue.accept(outgoing(&token, to), file).await.unwrap();
         println!("promised {token}");
     }
+    let until = Instant::now() + PATIENCE;
     while !queue.list().unwrap().is_empty() {
+        // The life then did not come to its end, which is what the test is told.
+        assert!(Instant::now() < until, "{:#?}", queue.list().unwrap());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     runner.stop(Duration::from_secs(5)).await;
     println!("all is sent");
+}
+
+/// That of each promised message there is one copy.
+fn check_copies(folder: &Path, promised: &[String]) -> Result<(), String> {
+    let folders = ["new", "cur"].map(|name| folder.join("office/.Sent").join(name));
+    let files = folders.iter().flat_map(std::fs::read_dir).flatten();
+    let texts: Vec<String> =
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let copies = |token: &str| times(token, texts.iter().map(String::as_str));
+    match promised.iter().find(|token| copies(token) != 1) {
+        Some(token) => Err(format!("there are {} copies of {token}", copies(token))),
+        None => Ok(()),
+    }
 }
 
 /// How often each message and each report came, and that nothing else did.
@@ -180,43 +226,79 @@ fn every_promise_is_kept_wherever_the_power_goes() {
     sweep(|point| vec![Death::Power { seed: 0 }, Death::Power { seed: seed + point as u64 }]);
 }
 
+/// The points of lives that end by themselves: how often each was reached at most.
+fn points() -> BTreeMap<String, usize> {
+    let mut most = BTreeMap::new();
+    for _ in 0..LIVES {
+        let relay = server();
+        let folder = prepare(relay.port);
+        let life = live(folder.path(), (0, MESSAGES), None, None);
+        assert!(life.ended);
+        check(&relay, &life.promised, 0).unwrap();
+        check_copies(folder.path(), &life.promised).unwrap();
+        let report = std::fs::read_to_string(folder.path().join("points")).unwrap();
+        let mut reached = BTreeMap::<String, usize>::new();
+        for line in report.lines() {
+            *reached.entry(line.split_once(' ').unwrap().1.to_owned()).or_default() += 1;
+        }
+        for (name, times) in EACH_LIFE {
+            assert_eq!(reached.get(name), Some(&times), "{name}: {reached:#?}");
+        }
+        for (name, times) in reached {
+            let most = most.entry(name).or_insert(times);
+            *most = times.max(*most);
+        }
+    }
+    most
+}
+
+/// Whether a life must die at this point, the `number`th of its name.
+fn must_die(name: &str, number: usize) -> bool {
+    number == 1 || EACH_LIFE.iter().any(|(sure, times)| *sure == name && number <= *times)
+}
+
 fn sweep(deaths: impl Fn(usize) -> Vec<Death> + Sync) {
-    let relay = server();
-    let folder = prepare(relay.port);
-    let life = live(folder.path(), (0, MESSAGES), None, None);
-    assert!(life.ended);
-    check(&relay, &life.promised, 0).unwrap();
-    let points = std::fs::read_to_string(folder.path().join("points")).unwrap();
-    let points: Vec<&str> = points.lines().collect();
-    println!("{} points", points.len());
-    let (next, failures) = (AtomicUsize::new(1), std::sync::Mutex::new(Vec::new()));
+    let points: Vec<(String, usize)> = points()
+        .into_iter()
+        .flat_map(|(name, times)| (1..=times).map(move |number| (name.clone(), number)))
+        .collect();
+    let (next, died) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                loop {
-                    let point = next.fetch_add(1, Ordering::Relaxed);
-                    if point > points.len() + 5 {
-                        return;
-                    }
-                    for death in deaths(point) {
-                        if let Err(why) = die_at(point, death) {
-                            let name = points.get(point - 1).unwrap_or(&"beyond");
-                            failures.lock().unwrap().push(format!("{name} {death:?}: {why}"));
+                while let Some((name, number)) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    for death in deaths(*number) {
+                        match die_at((name, *number), death) {
+                            Ok(End::Died) => drop(died.fetch_add(1, Ordering::Relaxed)),
+                            Ok(End::Lived) => {}
+                            Err(why) => {
+                                let why = format!("{name}#{number} {death:?}: {why}");
+                                failures.lock().unwrap().push(why);
+                            }
                         }
                     }
                 }
             });
         }
     });
+    println!("{} points, {} deaths", points.len(), died.into_inner());
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn die_at(point: usize, death: Death) -> Result<(), String> {
+/// Whether a life came to the point where it was to die.
+enum End {
+    Died,
+    Lived,
+}
+
+fn die_at((name, number): (&str, usize), death: Death) -> Result<End, String> {
     let relay = server();
     let folder = prepare(relay.port);
-    let first = live(folder.path(), (0, MESSAGES), Some((point, death)), None);
-    if first.ended && point < 50 {
+    let point = format!("{name}#{number}");
+    let first = live(folder.path(), (0, MESSAGES), Some((&point, death)), None);
+    if first.ended && must_die(name, number) {
         return Err("it did not die".into());
     }
     let from = MESSAGES;
@@ -226,8 +308,13 @@ fn die_at(point: usize, death: Death) -> Result<(), String> {
     }
     let promised: Vec<String> = first.promised.into_iter().chain(last.promised).collect();
     check(&relay, &promised, usize::from(!first.ended))?;
+    check_copies(folder.path(), &promised)?;
     let left = std::fs::read_dir(folder.path().join("data/queue")).unwrap().count();
-    if left == 0 { Ok(()) } else { Err(format!("{left} files are left")) }
+    match left {
+        0 if first.ended => Ok(End::Lived),
+        0 => Ok(End::Died),
+        left => Err(format!("{left} files are left")),
+    }
 }
 
 #[test]
@@ -252,4 +339,5 @@ fn every_promise_is_kept_over_many_deaths_under_load() {
     promised.extend(last.promised);
     println!("{} promised over {deaths} deaths, {} taken", promised.len(), relay.taken().len());
     check(&relay, &promised, deaths).unwrap();
+    check_copies(folder.path(), &promised).unwrap();
 }

@@ -15,11 +15,13 @@ use tempfile::TempDir;
 
 use crate::support::mill::PATIENCE;
 
+mod copies;
 mod crash;
 mod damage;
 mod many;
 mod queue;
 mod relay;
+mod reload;
 mod report;
 mod server;
 

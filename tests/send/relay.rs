@@ -176,6 +176,45 @@ async fn a_refused_login_lets_the_account_wait_and_no_message_fail() {
     }
 }
 
+/// Servers word the challenges of LOGIN as they like.
+#[tokio::test(flavor = "multi_thread")]
+async fn login_answers_what_is_asked_first_and_second() {
+    let wordings = [
+        ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"),
+        ("334 dXNlcg==", "334 cGFzcw=="),
+        ("334 ", "334"),
+    ];
+    for (user, password) in wordings {
+        let server =
+            FakeSmtp::start(&["AUTH LOGIN"], move |stage, _, before| match (stage, before) {
+                (Stage::Auth, 0) => Some(say(user)),
+                (Stage::Auth, 1) => Some(say(password)),
+                _ => None,
+            });
+        let more = "smtp_connections = 1\nlogin = { user = \"anna\", password = { command = [\"echo\", \"geheim\"] } }";
+        let mut post = Post::new(&plain(server.port, more, FAST));
+        post.send("x", &["bob@example.test"]).await;
+        post.run();
+        post.until_empty();
+        assert_eq!(server.heard()[1..4], ["AUTH LOGIN", "YW5uYQ==", "Z2VoZWlt"], "{user}");
+        assert_eq!(server.taken().len(), 1);
+        post.stop().await;
+    }
+    // One that wants no password after this user.
+    let server = FakeSmtp::start(&["AUTH LOGIN"], |stage, _, before| match (stage, before) {
+        (Stage::Auth, 0) => Some(say("334 VXNlcm5hbWU6")),
+        (Stage::Auth, _) => Some(say("535 5.7.8 unknown user")),
+        _ => None,
+    });
+    let more = "login = { user = \"anna\", password = { command = [\"echo\", \"geheim\"] } }";
+    let mut post = Post::new(&plain(server.port, more, FAST));
+    post.send("x", &["bob@example.test"]).await;
+    post.run();
+    post.until("an error", || post.queue.figures().accounts["a"].error.is_some());
+    assert!(!server.heard().contains(&"Z2VoZWlt".to_owned()), "the password was not asked for");
+    post.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_rests_is_tried_when_a_person_says_so() {
     for word in ["retry", "release"] {
@@ -235,7 +274,7 @@ async fn what_a_server_does_not_know_is_told_in_clear_words() {
     post.run();
     post.until("three failures", || post.said().matches("\"failed\"").count() >= 3);
     let said = post.said();
-    for words in ["7-bit text only", "SMTPUTF8", "it has 300 bytes, and the server takes 200"] {
+    for words in ["no 8BITMIME", "SMTPUTF8", "it has 300 bytes, and the server takes 200"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     post.stop().await;

@@ -52,6 +52,66 @@ async fn tls_and_logins_of_all_kinds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_knows_login_only_is_logged_in_to() {
+    let sink = Sink::start(&["--require-auth", "--login-only"]);
+    for (scheme, name) in [("smtp", "starttls"), ("smtps", "implicit")] {
+        let mut post = Post::new(&account(&sink, scheme, &password(PASSWORD)));
+        post.send(name, &["bob@example.test"]).await;
+        post.run();
+        post.until_empty();
+        post.stop().await;
+    }
+    let log = sink.log();
+    assert_eq!(
+        log.matches(r#""mech": "LOGIN", "user": "alice@example.test", "ok": true"#).count(),
+        2
+    );
+    assert!(!log.contains("PLAIN"), "{log}");
+    let stored = sink.stored();
+    assert_eq!(
+        (stored[0].text.as_str(), stored[1].text.as_str()),
+        (&*letter("starttls"), &*letter("implicit"))
+    );
+    let mut post = Post::new(&account(&sink, "smtp", &password("wrong-pw")));
+    post.send("wrong", &["bob@example.test"]).await;
+    post.run();
+    post.until("an error", || post.queue.figures().accounts["a"].error.is_some());
+    let error = post.queue.figures().accounts["a"].error.clone().unwrap();
+    assert!(error.contains("535 5.7.8") && error.contains("app password"), "{error}");
+    assert!(!post.said().contains("wrong-pw"), "{}", post.said());
+    post.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_bit_mail_to_a_seven_bit_server_is_reported_to_its_sender() {
+    let sink = Sink::start(&["--no-8bitmime"]);
+    let mut post = Post::new(&account(&sink, "smtp", ""));
+    let mut eight = outgoing("eight", &["bob@example.test"]);
+    eight.envelope.body = mailmill::mail::envelope::Body::EightBitMime;
+    let text = "X-Token: eight\r\nSubject: Gr\u{fc}\u{df}e\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    post.put(eight, text).await;
+    post.run();
+    post.until_empty();
+    let stored = sink.stored();
+    assert_eq!(stored.len(), 1, "the report alone");
+    assert_eq!(stored[0].envelope["mail_from"], "<>");
+    assert_eq!(stored[0].envelope["rcpt_tos"][0], "anna@example.test");
+    let report = stored[0].text.replace("\r\n", "\n");
+    assert!(report.is_ascii(), "{report}");
+    for part in [
+        "Action: failed",
+        "Status: 5.6.3",
+        "Final-Recipient: rfc822; bob@example.test",
+        "8-bit text",
+        "does not take it (no 8BITMIME)",
+        "send it as quoted-printable or base64",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    post.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_or_certificate_lets_the_account_wait() {
     let sink = Sink::start(&["--require-auth"]);
     sink.allow_token(USER, "token-1");
@@ -162,7 +222,7 @@ fn the_engine_sends_copies_and_answers() {
 }
 
 /// Queues a message while no engine runs.
-fn enqueue(data: &Path, outgoing: mailmill::send::Outgoing, text: &str) -> u64 {
+pub(super) fn enqueue(data: &Path, outgoing: mailmill::send::Outgoing, text: &str) -> u64 {
     let log = mailmill::maillog::Maillog::new(
         mailmill::maillog::Form::Text,
         mailmill::clock::Clock::System,

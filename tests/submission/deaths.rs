@@ -1,6 +1,7 @@
 //! The engine dies again and again while users hand over mail: what was answered `250`, and what
 //! `sendmail` took, reaches a real SMTP server; what was in flight does so once more at most; nothing
-//! else is sent.
+//! else is sent. Some messages are held by a rule: a person releases half of them meanwhile, and the
+//! word of a person who was told that it is done holds over each death; the others are never sent.
 //!
 //! `MAILMILL_KILLS=200` dies so often (else 40 times), `MAILMILL_TEST_SEED` at the same moments again.
 
@@ -26,6 +27,14 @@ const CONNECTIONS: usize = 2;
 const ENOUGH: usize = 10;
 /// One message of so many is never finished.
 const CUT: usize = 40;
+
+/// One message of so many is held by a rule.
+const HELD: usize = 12;
+/// The tokens of those that a person releases begin so, and those of the ones that nobody releases.
+const RELEASED: &str = "released-";
+const KEPT: &str = "kept-";
+/// Why the rule holds them.
+const RULE: &str = "somebody should look";
 
 /// What the threads that hand over mail have in common.
 struct Load<'t> {
@@ -66,10 +75,13 @@ struct Notes {
     /// Their end was sent and no answer came.
     in_flight: BTreeSet<String>,
     refused: usize,
+    /// A person released them, and was told that it is done.
+    released: BTreeSet<String>,
 }
 
 impl Notes {
     fn add(&mut self, other: Self) {
+        self.released.extend(other.released);
         self.promised.extend(other.promised);
         self.in_flight.extend(other.in_flight);
         self.refused += other.refused;
@@ -79,11 +91,16 @@ impl Notes {
 /// A message up to its last line, which names it again.
 fn message(token: &str, line_end: &str) -> String {
     let line = "A line of a message that is neither short nor long.";
-    ["To: carl@example.org", "Subject: count", &format!("Message-ID: <{token}@load.example>"), ""]
+    let subject = if is_held(token) { "Subject: hold me" } else { "Subject: count" };
+    ["To: carl@example.org", subject, &format!("Message-ID: <{token}@load.example>"), ""]
         .into_iter()
         .chain(std::iter::repeat_n(line, 40))
         .flat_map(|line| [line, line_end])
         .collect()
+}
+
+fn is_held(token: &str) -> bool {
+    token.starts_with(RELEASED) || token.starts_with(KEPT)
 }
 
 fn last_line(token: &str) -> String {
@@ -101,7 +118,12 @@ fn client(load: &Load<'_>, number: usize) -> Notes {
         };
         while load.goes_on() {
             serial += 1;
-            let token = format!("client{number}-{serial:06}");
+            let kind = match serial % (2 * HELD) {
+                0 => RELEASED,
+                HELD => KEPT,
+                _ => "",
+            };
+            let token = format!("{kind}client{number}-{serial:06}");
             let end = if serial % CUT == 0 { End::Missing } else { End::Sent };
             if hand_over(&mut client, (&token, end), &mut notes).is_none() {
                 break;
@@ -164,6 +186,40 @@ fn sendmail(load: &Load<'_>) -> Notes {
         std::thread::sleep(Duration::from_millis(50));
     }
     notes
+}
+
+/// The person who releases what the rule holds, whether an engine runs or not.
+fn person(load: &Load<'_>) -> Notes {
+    let mut notes = Notes::default();
+    while load.goes_on() {
+        // An engine that dies meanwhile, or starts, gives no answer.
+        let listed = load.mill.call(&["queue", "list", "--json"]).stdout;
+        let listed = String::from_utf8(listed).unwrap();
+        let listed = listed.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let waiting: Vec<Value> = listed.collect();
+        for (token, id) in held_by_rule(&waiting).filter(|(token, _)| token.starts_with(RELEASED)) {
+            let called = load.mill.call(&["queue", "release", &id]);
+            if called.status.success() {
+                assert!(notes.released.insert(token.clone()), "{token} is held again");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    notes
+}
+
+/// The messages that the rule holds, with their ids in the queue.
+fn held_by_rule(waiting: &[Value]) -> impl Iterator<Item = (String, String)> {
+    let held = waiting.iter().filter(|entry| entry["held"].as_str().is_some_and(by_rule));
+    held.map(|entry| (token(entry), entry["id"].to_string()))
+}
+
+fn by_rule(why: &str) -> bool {
+    why.contains(RULE)
+}
+
+fn token(entry: &Value) -> String {
+    entry["message_id"].as_str().unwrap().trim_end_matches("@load.example").to_owned()
 }
 
 /// Waits until the engine listens; the port.
@@ -237,7 +293,9 @@ fn taken(sink: &Sink) -> Taken {
         let id = field("Message-ID: <").and_then(|id| id.strip_suffix("@load.example>"));
         let token = id.unwrap_or_else(|| panic!("what is this? {}", stored.text)).to_owned();
         let whole = stored.text.ends_with(&format!("\r\n{}\r\n", last_line(&token)));
-        assert!(whole && field("X-User: ").is_some(), "{}", stored.text);
+        // The rule says nothing more of what it holds.
+        let ruled = field("X-User: ").is_some() || is_held(&token);
+        assert!(whole && ruled, "{}", stored.text);
         taken.entry(token).or_default().push(stored.text);
     }
     taken
@@ -272,7 +330,8 @@ fn check_counts(taken: &Taken) {
         let count = copies[0].lines().find_map(|line| line.strip_prefix("X-Count: "));
         count.unwrap().parse().unwrap()
     };
-    let mut counts: Vec<usize> = taken.values().map(count).collect();
+    let counted = taken.iter().filter(|(token, _)| !is_held(token));
+    let mut counts: Vec<usize> = counted.map(|(_, copies)| count(copies)).collect();
     counts.sort_unstable();
     assert_eq!(counts, (1..=counts.len()).collect::<Vec<_>>());
 }
@@ -283,25 +342,50 @@ fn under_load(load: &Load<'_>, sink: &Sink, deaths: usize, seed: &mut u64) -> No
         let clients: Vec<_> =
             (0..CLIENTS).map(|number| scope.spawn(move || client(load, number))).collect();
         let sendmail = scope.spawn(move || sendmail(load));
+        let person = scope.spawn(move || person(load));
         // Dropped here, also by a panic.
         let stopping = stopping;
         (0..deaths).for_each(|_| live_and_die(load, sink, seed));
         std::mem::drop(stopping);
         let mut notes = sendmail.join().unwrap();
+        notes.add(person.join().unwrap());
         clients.into_iter().for_each(|client| notes.add(client.join().unwrap()));
         notes
     })
 }
 
-/// The messages that wait for a person, with their ids in the queue: all because they were in flight
-/// at two deaths.
+/// The messages that wait for a person because they were in flight at two deaths, with their ids in
+/// the queue: all that the rule does not hold.
 fn doubtful(waiting: &[Value]) -> BTreeMap<String, String> {
+    let others = waiting.iter().filter(|entry| !entry["held"].as_str().is_some_and(by_rule));
     let doubtful = |entry: &Value| {
         assert!(entry["held"].as_str().unwrap().starts_with("twice the connection"), "{entry}");
-        let id = entry["message_id"].as_str().unwrap();
-        (id.trim_end_matches("@load.example").to_owned(), entry["id"].to_string())
+        (token(entry), entry["id"].to_string())
     };
-    waiting.iter().map(doubtful).collect()
+    others.map(doubtful).collect()
+}
+
+/// What the rule holds in the end: all that was promised and never released, nothing that a person was
+/// told to be released.
+fn check_held(notes: &Notes, waiting: &[Value]) {
+    let held: BTreeSet<String> = held_by_rule(waiting).map(|(token, _)| token).collect();
+    let again: Vec<_> = held.intersection(&notes.released).collect();
+    assert!(again.is_empty(), "released and held again: {again:?}");
+    let kept = notes.promised.iter().filter(|token| token.starts_with(KEPT));
+    let lost: Vec<_> = kept.filter(|token| !held.contains(*token)).collect();
+    assert!(lost.is_empty(), "held by a rule, and not there any more: {lost:?}");
+    let known =
+        |token: &&String| notes.promised.contains(*token) || notes.in_flight.contains(*token);
+    let unknown: Vec<_> = held.iter().filter(|token| !known(token)).collect();
+    assert!(unknown.is_empty(), "held, and nobody was promised it: {unknown:?}");
+}
+
+/// Releases these; nothing where there are none.
+fn release<'i>(mill: &Mill, ids: impl Iterator<Item = &'i str>) {
+    let call: Vec<&str> = ["queue", "release"].into_iter().chain(ids).collect();
+    if call.len() > 2 {
+        mill.expect(0, &call);
+    }
 }
 
 /// Lets the last engine send what there is, and then what waits for a person; how much of that there
@@ -309,23 +393,47 @@ fn doubtful(waiting: &[Value]) -> BTreeMap<String, String> {
 fn settle(mill: &Mill, sink: &Sink, notes: &Notes) -> (usize, Taken) {
     let mut running = mill.start();
     running.wait_event("started");
-    let held = doubtful(&drained(mill));
+    let waiting = drained(mill);
+    let doubtful = doubtful(&waiting);
+    let held: BTreeMap<String, String> = held_by_rule(&waiting).collect();
     // Nobody looked at anything yet: twice is the most.
-    let (mut missing, wrong) = compare(notes, &taken(sink), |_| 2);
-    missing.retain(|token| !held.contains_key(token));
-    assert!(wrong.is_empty() && missing.is_empty(), "{wrong:#?}, lost: {missing:#?}");
-    if !held.is_empty() {
-        let ids = held.values().map(String::as_str);
-        mill.expect(0, &["queue", "release"].into_iter().chain(ids).collect::<Vec<_>>());
-    }
-    assert!(drained(mill).is_empty());
+    check_taken(
+        notes,
+        &taken(sink),
+        |token| doubtful.contains_key(token) || held.contains_key(token),
+        |_| 2,
+    );
+    check_held(notes, &waiting);
+    let late = held.iter().filter(|(token, _)| token.starts_with(RELEASED));
+    release(mill, doubtful.values().chain(late.map(|(_, id)| id)).map(String::as_str));
+    let kept = drained(mill);
+    assert!(kept.iter().all(|entry| token(entry).starts_with(KEPT)), "{kept:#?}");
+    check_held(notes, &kept);
+    let ids: Vec<String> = kept.iter().map(|entry| entry["id"].to_string()).collect();
+    mill.expect(
+        0,
+        &["queue", "drop"].into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>(),
+    );
     assert_eq!(running.terminate().0, Some(0));
     assert_eq!(std::fs::read_dir(mill.path("data/queue")).unwrap().count(), 0);
     let taken = taken(sink);
-    let most = |token: &str| 2 + usize::from(held.contains_key(token));
-    let (missing, wrong) = compare(notes, &taken, most);
+    let most = |token: &str| 2 + usize::from(doubtful.contains_key(token));
+    check_taken(notes, &taken, |token| token.starts_with(KEPT), most);
+    (doubtful.len(), taken)
+}
+
+/// Nothing is lost but what still waits, and nothing is sent that should not be, or too often.
+fn check_taken(
+    notes: &Notes,
+    taken: &Taken,
+    waits: impl Fn(&str) -> bool,
+    most: impl Fn(&str) -> usize,
+) {
+    let (mut missing, mut wrong) = compare(notes, taken, most);
+    missing.retain(|token| !waits(token));
+    let held = taken.keys().filter(|token| token.starts_with(KEPT));
+    wrong.extend(held.map(|token| format!("{token}: sent, and nobody released it")));
     assert!(wrong.is_empty() && missing.is_empty(), "{wrong:#?}, lost: {missing:#?}");
-    (held.len(), taken)
 }
 
 #[test]
@@ -345,12 +453,14 @@ fn what_was_promised_is_sent_over_many_deaths() {
     };
     let notes = under_load(&load, &sink, deaths, &mut seed);
     let (held, taken) = settle(mill, &sink, &notes);
-    let Notes { promised, in_flight, refused } = &notes;
+    let Notes { promised, in_flight, refused, released } = &notes;
+    let kept = promised.iter().filter(|token| token.starts_with(KEPT)).count();
     let repeats: usize = taken.values().map(|copies| copies.len() - 1).sum();
     println!(
-        "{deaths} deaths, {} promised, {repeats} repeats, {held} held, {} in flight of which {} were \
-         sent, {refused} refused, {:.1?}",
+        "{deaths} deaths, {} promised, {repeats} repeats, {held} in doubt twice, {} released by a \
+         person, {kept} held to the end, {} in flight of which {} were sent, {refused} refused, {:.1?}",
         promised.len(),
+        released.len(),
         in_flight.len(),
         in_flight.iter().filter(|token| taken.contains_key(*token)).count(),
         started.elapsed()
@@ -358,5 +468,6 @@ fn what_was_promised_is_sent_over_many_deaths() {
     check_counts(&taken);
     assert!(repeats <= CONNECTIONS * deaths, "{repeats} repeats");
     assert!(in_flight.len() <= CLIENTS * deaths, "{in_flight:?}");
+    assert!(kept > 0 && !released.is_empty(), "nothing was held, or nothing released");
     assert!(promised.len() >= ENOUGH * deaths, "too little was promised: nothing was tested");
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use super::Office;
 
 /// Calls `sendmail`: its exit code and what it said.
@@ -126,6 +128,9 @@ fn what_is_refused_is_kept_and_told() {
     });
     let names = dropped(&office);
     assert!(names.len() == 1 && names[0].ends_with(".refused"), "{names:?}");
+    let status = office.mill.call(&["status"]).stdout;
+    let status = String::from_utf8(status).unwrap();
+    assert!(status.contains("dropped by sendmail and refused: 1, the oldest of 2"), "{status}");
     // What others could slip into a folder that all may write into.
     std::fs::write(office.mill.path("other"), "{}\n").unwrap();
     std::os::unix::fs::symlink(office.mill.path("other"), folder.join("link.mail")).unwrap();
@@ -149,9 +154,28 @@ fn what_is_refused_is_kept_and_told() {
         dropped(&office)
     );
     assert!(office.queue().is_empty());
+    let told = |office: &Office| -> Value {
+        serde_json::from_slice(&office.mill.call(&["status", "--json"]).stdout).unwrap()
+    };
+    let running = told(&office);
+    assert_eq!((&running["running"], &running["drop_refused"]["count"]), (&true.into(), &6.into()));
+    assert!(running["drop_refused"]["folder"] == folder.to_str().unwrap(), "{running}");
+    // The oldest is the first of all; what becomes of others moves it on.
+    let old = std::fs::File::open(folder.join(&names[0])).unwrap();
+    old.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_500)).unwrap();
+    assert_eq!(told(&office)["drop_refused"]["oldest_ms"], 1_500);
+    std::fs::remove_file(folder.join(&names[0])).unwrap();
+    assert_eq!(told(&office)["drop_refused"]["count"], 5);
+    assert!(told(&office)["drop_refused"]["oldest_ms"].as_i64().unwrap() > 1_500);
     let good = format!("{slip}\nFrom: root@example.com\r\n\r\nx\r\n");
     std::fs::write(folder.join("good.mail"), good).unwrap();
     office.wait_for_queue(1);
+    // Without an engine the same is told.
+    office.running.take().unwrap().kill();
+    assert_eq!(told(&office)["running"], false);
+    assert_eq!(told(&office)["drop_refused"]["count"], 5);
+    let status = String::from_utf8(office.mill.call(&["status"]).stdout).unwrap();
+    assert!(status.contains("refused: 5") && status.contains("NAME.mail"), "{status}");
 }
 
 #[test]

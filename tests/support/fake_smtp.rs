@@ -148,6 +148,20 @@ impl Session<'_> {
         Some(String::from_utf8_lossy(&line).into_owned())
     }
 
+    /// A login: what follows a challenge of the script is a line of this stage as well.
+    fn auth(&mut self, mut line: String) -> Option<()> {
+        loop {
+            let act = self.act(Stage::Auth, &line);
+            let asks = matches!(&act, Some(Act::Say(said)) if said.starts_with("334"));
+            self.do_it(act, "235 2.7.0 welcome")?;
+            if !asks {
+                return Some(());
+            }
+            line = self.line()?.trim_end().to_owned();
+            self.shared.heard.lock().unwrap().push(line.clone());
+        }
+    }
+
     fn data(&mut self) -> Option<String> {
         let mut text = String::new();
         loop {
@@ -183,9 +197,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
             "STARTTLS" => {
                 session.at(Stage::StartTls, &line, "454 4.7.0 not here")?;
             }
-            "AUTH" => {
-                session.at(Stage::Auth, &line, "235 2.7.0 welcome")?;
-            }
+            "AUTH" => session.auth(line)?,
             "MAIL" => {
                 if session.at(Stage::Mail, &line, "250 2.1.0 fine")? {
                     (from, to) = (address(&line), Vec::new());

@@ -1,6 +1,7 @@
 //! A whole mailmill in a folder of its own: configuration, rules, plugin, the real binary.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -103,12 +104,18 @@ impl Mill {
 
     /// Starts the engine with these arguments besides.
     pub fn start_with(&self, more: &[&str]) -> Running {
-        let mut child = self
-            .command(&[&["run", "--log", "json"], more].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::started(self.command(&[&["run", "--log", "json"], more].concat()))
+    }
+
+    /// Starts the engine, which is to die at a fault point (`engine/fault_point.rs`).
+    pub fn start_to_die(&self, point: &str) -> Running {
+        let mut command = self.command(&["run", "--log", "json"]);
+        command.env("MAILMILL_FAULT", format!("{point}:kill"));
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (send, events) = channel();
         let log = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -199,6 +206,19 @@ impl Running {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits until it dies by itself, as it was told to.
+    #[track_caller]
+    pub fn wait_for_death(mut self) {
+        let until = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            let seen = || self.events.try_iter().collect::<Vec<_>>();
+            assert!(Instant::now() < until, "it did not die: {:#?}", seen());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "{status:?}");
     }
 
     /// Sends SIGTERM and waits for the end: the exit code and how long it took.

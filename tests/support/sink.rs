@@ -50,6 +50,11 @@ impl Sink {
         self.folder.path().join("ca.pem")
     }
 
+    /// What it was asked and how it answered, a line of JSON for each command.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log.jsonl")).unwrap_or_default()
+    }
+
     /// Lets a user in with a token.
     pub fn allow_token(&self, user: &str, token: &str) {
         std::fs::write(self.folder.path().join("tokens"), format!("{user} {token}\n")).unwrap();

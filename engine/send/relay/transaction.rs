@@ -133,7 +133,10 @@ impl Relay {
         }
         if entry.body == Body::EightBitMime {
             if !able.knows(Extension::EightBitMime) {
-                let why = "554 5.6.3 it holds 8-bit text, and the server takes 7-bit text only";
+                // RFC 6152 section 3 leaves the choice. A message is not rewritten: bytes that are
+                // signed would not be those that were signed any more.
+                let why = "554 5.6.3 it holds 8-bit text, and the account's server does not take it \
+                           (no 8BITMIME): send it as quoted-printable or base64";
                 return Err(Failure::of_message(why));
             }
             line.push_str(" BODY=8BITMIME");
