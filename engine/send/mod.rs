@@ -53,6 +53,7 @@ mod report;
 mod retry;
 mod runner;
 mod sent;
+mod spares;
 mod spool;
 mod stamp;
 mod timekeeper;

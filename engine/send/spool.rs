@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
+use super::spares::{Spares, Temporary};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
 
@@ -46,6 +47,7 @@ struct Shared {
     prefix: String,
     next: AtomicU64,
     names: Names,
+    spares: Spares,
 }
 
 /// A message that is being written. Dropped, it is gone.
@@ -55,10 +57,8 @@ pub struct SpoolFile {
     name: String,
     /// What is not written yet.
     waiting: Vec<u8>,
-    file: Option<File>,
+    file: Option<Temporary>,
     size: u64,
-    /// Whether it got its final name, so that nothing is to be removed when it is dropped.
-    named: bool,
 }
 
 /// A message that survives a loss of power, and of which nobody was promised anything yet.
@@ -95,6 +95,7 @@ impl Spool {
         let shared = Shared {
             prefix: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
             names: Names::of(folder.clone()),
+            spares: Spares::default(),
             folder,
             next: AtomicU64::new(0),
         };
@@ -105,14 +106,7 @@ impl Spool {
     pub fn begin(&self) -> SpoolFile {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number:x}", self.shared.prefix);
-        SpoolFile {
-            spool: self.clone(),
-            name,
-            waiting: Vec::new(),
-            file: None,
-            size: 0,
-            named: false,
-        }
+        SpoolFile { spool: self.clone(), name, waiting: Vec::new(), file: None, size: 0 }
     }
 
     /// Opens a message for reading: the file stands at its beginning and holds more than the message,
@@ -176,7 +170,8 @@ impl Spool {
     /// # Errors
     /// The disk fails.
     pub fn remove(&self, name: &str) -> Result<()> {
-        remove(&self.path(name)).or_later(|| format!("remove the queued message {name}"))
+        let what = || format!("remove the queued message {name}");
+        self.shared.spares.remove(&self.path(name)).or_later(what)
     }
 
     /// The names of all messages but these, for instance those without an entry; one that is just
@@ -202,7 +197,7 @@ impl Spool {
         let mut left = Vec::new();
         for name in self.names()?.iter().filter(|name| name.ends_with(".partial")) {
             let what = || format!("remove the unfinished message {name}");
-            left.extend(remove(&self.shared.folder.join(name)).or_later(what).err());
+            left.extend(fs::remove_file(self.shared.folder.join(name)).or_later(what).err());
         }
         Ok(left)
     }
@@ -245,6 +240,22 @@ impl Spool {
     fn path(&self, name: &str) -> PathBuf {
         self.shared.folder.join(format!("{name}.eml"))
     }
+
+    /// Adds bytes to a message's file, which is made with the first of them.
+    fn append(&self, name: &str, file: Option<Temporary>, bytes: &[u8]) -> io::Result<Temporary> {
+        let mut written = match file.or_else(|| self.shared.spares.take()) {
+            Some(written) => written,
+            None => {
+                let path = self.shared.folder.join(format!("{name}.partial"));
+                let mut new = OpenOptions::new();
+                let file = new.write(true).create_new(true).mode(0o600).open(&path)?;
+                Temporary { file, path }
+            }
+        };
+        let done = written.file.write_all(bytes);
+        done.inspect_err(|_| drop(fs::remove_file(&written.path)))?;
+        Ok(written)
+    }
 }
 
 impl SpoolFile {
@@ -258,9 +269,10 @@ impl SpoolFile {
         if self.waiting.len() < PIECE {
             return Ok(());
         }
-        let (path, file) = (self.partial(), self.file.take());
+        let (spool, name, file) = (self.spool.clone(), self.name.clone(), self.file.take());
         let waiting = std::mem::take(&mut self.waiting);
-        let written = tokio::task::spawn_blocking(move || append(&path, file, &waiting)).await;
+        let written =
+            tokio::task::spawn_blocking(move || spool.append(&name, file, &waiting)).await;
         self.file = Some(written.map_err(io::Error::other).flatten().map_err(refused)?);
         Ok(())
     }
@@ -272,7 +284,7 @@ impl SpoolFile {
     pub fn write_blocking(&mut self, bytes: &[u8]) -> Result<()> {
         self.waiting.extend_from_slice(bytes);
         self.size += bytes.len() as u64;
-        if self.waiting.len() < PIECE { Ok(()) } else { self.flush() }
+        if self.waiting.len() < PIECE { Ok(()) } else { self.flush().map(drop) }
     }
 
     /// Bytes of the message so far.
@@ -290,8 +302,7 @@ impl SpoolFile {
     /// # Errors
     /// As [`SpoolFile::write`].
     pub fn reader(&mut self) -> Result<File> {
-        self.flush()?;
-        File::open(self.partial()).map_err(refused)
+        File::open(&self.flush()?.path).map_err(refused)
     }
 
     /// Writes all of it with its envelope, and returns when it survives a loss of power. Blocks.
@@ -304,17 +315,16 @@ impl SpoolFile {
         end.extend(length.to_be_bytes());
         end.extend(MAGIC);
         self.waiting.extend(end);
-        self.flush()?;
-        let (partial, path) = (self.partial(), self.spool.path(&self.name));
-        let Some(file) = self.file.take() else {
+        let path = self.spool.path(&self.name);
+        let written = self.flush()?;
+        reach(Point::SpoolWritten);
+        fs::rename(&written.path, path).map_err(refused)?;
+        let Some(written) = self.file.take() else {
             return Err(refused(io::Error::other("the file was not made")));
         };
-        reach(Point::SpoolWritten);
-        fs::rename(&partial, &path).map_err(refused)?;
-        self.named = true;
         reach(Point::SpoolNamed);
         let synced = self.spool.shared.names.given().and_then(|name| {
-            file.sync_data()?;
+            written.file.sync_data()?;
             reach(Point::SpoolSynced);
             self.spool.shared.names.wait(name)
         });
@@ -326,23 +336,18 @@ impl SpoolFile {
         Ok(Spooled { name: self.name.clone(), size: self.size })
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Result<&Temporary> {
         let waiting = std::mem::take(&mut self.waiting);
-        let file = append(&self.partial(), self.file.take(), &waiting).map_err(refused)?;
-        self.file = Some(file);
-        Ok(())
-    }
-
-    fn partial(&self) -> PathBuf {
-        self.spool.shared.folder.join(format!("{}.partial", self.name))
+        let written = self.spool.append(&self.name, self.file.take(), &waiting);
+        Ok(self.file.insert(written.map_err(refused)?))
     }
 }
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
-        if !self.named {
+        if let Some(written) = &self.file {
             // What stays is removed when the engine starts.
-            let _ = fs::remove_file(self.partial());
+            let _ = fs::remove_file(&written.path);
         }
     }
 }
@@ -355,22 +360,6 @@ fn unfit(file: &fs::Metadata, size: u64) -> Option<String> {
     }
     let cut = length < size.saturating_add(END);
     cut.then(|| format!("it was cut: it has {length} bytes, and the message alone {size}"))
-}
-
-fn append(path: &Path, file: Option<File>, bytes: &[u8]) -> io::Result<File> {
-    let mut file = match file {
-        Some(file) => file,
-        None => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?,
-    };
-    file.write_all(bytes)?;
-    Ok(file)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(why) if why.kind() != ErrorKind::NotFound => Err(why),
-        _ => Ok(()),
-    }
 }
 
 fn refused(why: io::Error) -> Error {

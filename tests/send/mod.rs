@@ -165,10 +165,12 @@ impl Post {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
-    /// Names of files in the spool.
+    /// Names of files in the spool that hold anything.
     fn files(&self) -> Vec<String> {
-        let names = std::fs::read_dir(self.config.engine.data.join("queue")).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let files = std::fs::read_dir(self.config.engine.data.join("queue")).unwrap();
+        let files = files.map(Result::unwrap);
+        let held = files.filter(|file| file.metadata().is_ok_and(|is| is.is_dir() || is.len() > 0));
+        held.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 }
 

@@ -36,15 +36,19 @@ pub(crate) struct Took {
 }
 
 impl Load {
-    /// Hands it over.
+    /// Hands it over; the clock starts when all sessions are logged in.
     pub(crate) async fn run(self, port: u16, login: Option<Login>) -> Result<Took> {
         let (next, message) = (Arc::new(AtomicUsize::new(0)), Arc::new(message(self.size)));
+        let mut peers = Vec::new();
+        for _ in 0..self.sessions {
+            peers.push(Peer::to(port, login).await?);
+        }
         let began = Instant::now();
         let mut sessions = tokio::task::JoinSet::new();
-        for _ in 0..self.sessions {
+        for peer in peers {
             let (next, message) = (next.clone(), message.clone());
             sessions.spawn(async move {
-                let session = session(port, login, self.messages, &next, &message).await;
+                let session = session(peer, self.messages, &next, &message).await;
                 session.map_err(|why| why.to_string())
             });
         }
@@ -58,20 +62,11 @@ impl Load {
 }
 
 async fn session(
-    port: u16,
-    login: Option<Login>,
+    mut peer: Peer,
     messages: usize,
     next: &AtomicUsize,
     message: &[u8],
 ) -> Result<Vec<Duration>> {
-    let mut peer = Peer(BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?));
-    peer.0.get_ref().set_nodelay(true)?;
-    peer.answer("220").await?;
-    peer.say("EHLO localhost\r\n", "250").await?;
-    if let Some(Login { user, password }) = login {
-        let secret = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-        peer.say(&format!("AUTH PLAIN {secret}\r\n"), "235").await?;
-    }
     let mut answers = Vec::new();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -93,6 +88,19 @@ async fn session(
 struct Peer(BufReader<TcpStream>);
 
 impl Peer {
+    /// A session that is logged in.
+    async fn to(port: u16, login: Option<Login>) -> Result<Self> {
+        let mut peer = Self(BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?));
+        peer.0.get_ref().set_nodelay(true)?;
+        peer.answer("220").await?;
+        peer.say("EHLO localhost\r\n", "250").await?;
+        if let Some(Login { user, password }) = login {
+            let secret = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+            peer.say(&format!("AUTH PLAIN {secret}\r\n"), "235").await?;
+        }
+        Ok(peer)
+    }
+
     async fn say(&mut self, line: &str, code: &str) -> Result<()> {
         self.0.get_mut().write_all(line.as_bytes()).await?;
         self.answer(code).await

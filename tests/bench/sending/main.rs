@@ -8,7 +8,7 @@
 //! thrown away: Postfix (a private instance, which needs root) to its discard transport, mailmill
 //! through a pipeline of one script to a server here. Messages have 10 KB; a session hands over one after another on
 //! one connection; 1, 4 and 20 sessions where none are named. Rounds are interleaved, each begins when what the one before left is
-//! passed on, figures are medians. Then 10,000 messages wait for a relay that is
+//! passed on and all sessions are logged in, figures are medians. Then 10,000 messages wait for a relay that is
 //! away and are drained when it is back, and memory is looked at while messages of 50 MB pass.
 #![allow(clippy::print_stdout)]
 
