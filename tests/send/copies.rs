@@ -15,6 +15,7 @@ use super::{FAST, Post, letter, outgoing, plain, times};
 use crate::support::dovecot::{Dovecot, Profile};
 use crate::support::fake_smtp::FakeSmtp;
 use crate::support::mill::{Mill, PATIENCE};
+use crate::support::queued::queued_files;
 use crate::support::sink::{Sink, USER};
 
 /// Where the account's mailboxes are.
@@ -107,7 +108,7 @@ impl Copying {
             .collect();
         assert_eq!(own, [&(letter(token), true)], "{when}");
         assert_eq!(self.mill.expect(0, &["queue", "list", "--json"]), "", "{when}");
-        assert_eq!(std::fs::read_dir(self.mill.path("data/queue")).unwrap().count(), 0, "{when}");
+        assert!(queued_files(&self.mill.path("data")).is_empty(), "{when}");
     }
 }
 

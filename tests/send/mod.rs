@@ -14,6 +14,7 @@ use mailmill::store::{Origin, QueueEntry, Store};
 use tempfile::TempDir;
 
 use crate::support::mill::PATIENCE;
+use crate::support::queued::queued_files;
 
 mod copies;
 mod crash;
@@ -165,12 +166,9 @@ impl Post {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
-    /// Names of files in the spool that hold anything.
+    /// Names of files in the spool.
     fn files(&self) -> Vec<String> {
-        let files = std::fs::read_dir(self.config.engine.data.join("queue")).unwrap();
-        let files = files.map(Result::unwrap);
-        let held = files.filter(|file| file.metadata().is_ok_and(|is| is.is_dir() || is.len() > 0));
-        held.map(|entry| entry.file_name().into_string().unwrap()).collect()
+        queued_files(&self.config.engine.data)
     }
 }
 

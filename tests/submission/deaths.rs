@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{Client, LOGIN, Office, drop};
 use crate::crash::{random, seed};
 use crate::support::mill::{Mill, PATIENCE, Running};
+use crate::support::queued::queued_files;
 use crate::support::sink::Sink;
 
 /// Programs that hand over mail to the listener at once.
@@ -415,7 +416,7 @@ fn settle(mill: &Mill, sink: &Sink, notes: &Notes) -> (usize, Taken) {
         &["queue", "drop"].into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>(),
     );
     assert_eq!(running.terminate().0, Some(0));
-    assert_eq!(std::fs::read_dir(mill.path("data/queue")).unwrap().count(), 0);
+    assert!(queued_files(&mill.path("data")).is_empty());
     let taken = taken(sink);
     let most = |token: &str| 2 + usize::from(doubtful.contains_key(token));
     check_taken(notes, &taken, |token| token.starts_with(KEPT), most);

@@ -11,6 +11,7 @@ pub mod mill;
 pub mod office;
 pub mod power;
 pub mod proxy;
+pub mod queued;
 pub mod sink;
 pub mod spooled;
 pub mod talk;
