@@ -28,8 +28,9 @@ struct State {
     given: u64,
     /// So many of them survive a loss of power.
     durable: u64,
-    /// So many of them were given when a sync failed last, and why it did.
-    failed: Option<(u64, String)>,
+    /// Why a sync failed. The kernel may have dropped what was to be written, and a later sync would
+    /// succeed without it: no name becomes durable any more until the engine is started again.
+    failed: Option<String>,
     thread: Thread,
 }
 
@@ -50,12 +51,14 @@ impl Names {
     /// A file has got its name: gives what [`Names::wait`] waits for.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The folder cannot be opened, or no thread can be started.
     pub(super) fn given(&self) -> io::Result<u64> {
         let mut state = self.shared.lock();
         if state.thread == Thread::None {
-            let shared = self.shared.clone();
-            thread::Builder::new().name("queue-names".into()).spawn(move || shared.serve())?;
+            let (shared, folder) = (self.shared.clone(), File::open(&self.shared.folder)?);
+            thread::Builder::new()
+                .name("queue-names".into())
+                .spawn(move || shared.serve(&folder))?;
             state.thread = Thread::Runs;
         }
         state.given += 1;
@@ -73,8 +76,9 @@ impl Names {
             if state.durable >= name {
                 return Ok(());
             }
-            if let Some((_, why)) = state.failed.as_ref().filter(|(given, _)| *given >= name) {
-                return Err(io::Error::other(why.clone()));
+            if let Some(why) = &state.failed {
+                let why = format!("{why}; when the disk is well again, start mailmill again");
+                return Err(io::Error::other(why));
             }
             state = self.shared.answered.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -87,21 +91,21 @@ impl Shared {
     }
 
     /// Syncs the folder whenever names were given since; one sync for all of them.
-    fn serve(&self) {
+    fn serve(&self, folder: &File) {
         let mut state = self.lock();
         let mut seen = 0;
-        while state.thread != Thread::Ends {
+        while state.thread != Thread::Ends && state.failed.is_none() {
             if state.given == seen {
                 state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             seen = state.given;
             drop(state);
-            let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+            let synced = folder.sync_all();
             state = self.lock();
             match synced {
                 Ok(()) => state.durable = seen,
-                Err(why) => state.failed = Some((seen, why.to_string())),
+                Err(why) => state.failed = Some(why.to_string()),
             }
             self.answered.notify_all();
         }
@@ -121,16 +125,23 @@ mod tests {
     use super::Names;
 
     #[test]
-    fn names_are_durable_together_and_a_failure_is_told_to_all() {
+    fn names_are_durable_together() {
         let folder = tempfile::tempdir().unwrap();
         let names = Names::of(folder.path().to_owned());
         let given: Vec<u64> = (0..5).map(|_| names.given().unwrap()).collect();
         std::thread::scope(|scope| {
             given.iter().for_each(|name| drop(scope.spawn(|| names.wait(*name).unwrap())));
         });
-        folder.close().unwrap();
-        let lost = [names.given().unwrap(), names.given().unwrap()];
-        assert!(lost.iter().all(|name| names.wait(*name).is_err()));
-        assert!(names.wait(given[4]).is_ok(), "what was durable stays so");
+        assert!(Names::of(folder.path().join("none")).given().is_err());
+    }
+
+    /// A folder of the kernel's own cannot be synced.
+    #[test]
+    fn after_a_failed_sync_no_name_is_durable() {
+        let names = Names::of("/proc/self".into());
+        let lost = names.given().unwrap();
+        names.wait(lost).unwrap_err();
+        let later = names.given().unwrap();
+        assert!(names.wait(lost).is_err() && names.wait(later).is_err());
     }
 }
