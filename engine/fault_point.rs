@@ -58,9 +58,10 @@ pub enum Point {
     SpoolNamed,
     /// Queue: it is synced; the folder may not be yet.
     SpoolSynced,
-    /// Queue: the message is durable and has no entry yet: nothing was promised.
+    /// Queue: the message is durable, which promises it unless it is a report; the store has not heard of
+    /// it.
     SpoolDurable,
-    /// Queue: the entry is durable; nobody has heard of it yet.
+    /// Queue: the store has heard of it, not durably; nobody else has.
     Queued,
     /// Queue: an end of data is noted as under way, and not sent.
     EndNoted,

@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | being written | `NAME.tmp` | it is removed a day later: nobody was told that it is taken |
 //! | dropped | `NAME.mail`, synced with the folder: `sendmail` ends with 0 | it is picked up |
-//! | queued | the queue entry and a note of the name, in one commit | the note says that only the file is left to remove |
+//! | queued | a promise in the queue, and with it a note of the name | the note says that only the file is left to remove |
 //! | refused | `NAME.refused` | it waits for a person: the log says why, and `status` that it is there |
 //!
 //! A file is a line of JSON ([`Slip`]) and the message. Whose it is, is not said in it: that is the

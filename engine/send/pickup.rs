@@ -261,6 +261,8 @@ impl Pickup {
     fn remove(&self, name: &str) -> Result<()> {
         let Shared { folder, store, .. } = &*self.shared;
         let what = || format!("remove the dropped message {name}");
+        // The note that it was taken must not come back once the file is gone.
+        store.sync()?;
         match fs::remove_file(folder.join(name)) {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
                 return Err(why).or_later(what);

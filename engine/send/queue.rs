@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use super::lanes::{Figures, Lanes};
 use super::memory;
+use super::promise::{By, Promise};
 use super::spool::{Spool, SpoolFile};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -39,7 +38,7 @@ struct Shared {
 }
 
 /// A message that is to be sent, beside its bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Outgoing {
     /// The account whose server relays it.
     pub account: String,
@@ -63,7 +62,6 @@ pub struct Outgoing {
     /// Why it waits for a person instead of being sent.
     pub held: Option<String>,
     /// What else is written in the same commit: step memory, for instance.
-    #[serde(skip)]
     pub changes: Vec<Change>,
 }
 
@@ -79,9 +77,10 @@ impl Queue {
         &self.shared.spool
     }
 
-    /// Takes a message, and gives the id of its entry. When this returns it survives a loss of power
-    /// and is promised to be sent; when it fails nothing of it is left. Many at once share their
-    /// syncs.
+    /// Takes a message, and gives the id of its entry. When this returns the message's file survives a
+    /// loss of power, and is promised to be sent; its entry is in the store and becomes durable with
+    /// the next commit that is waited for, or is made anew from the file ([`Queue::recover`]). When this
+    /// fails nothing of it is left.
     ///
     /// # Errors
     /// Temporary: the disk, e.g. a full one (`452 4.3.1`). Permanent: no recipient, or so many that
@@ -100,32 +99,54 @@ impl Queue {
         if outgoing.envelope.recipients.is_empty() {
             return Err(Error::permanent("queue a message", "it has no recipient"));
         }
-        let Shared { store, spool, .. } = &*self.shared;
-        let mut changes = std::mem::take(&mut outgoing.changes);
-        changes.extend(memory::of(&outgoing));
-        let entry = Arc::new(self.prepare(outgoing, file)?);
-        changes.push(Change::Queue(entry.clone()));
-        if let Err(error) = store.commit(&changes) {
-            // After a failed sync the entry may be there after a restart: its file stays with it.
-            if !store.is_broken() {
-                spool.remove(&entry.file)?;
-            }
-            return Err(error);
-        }
+        outgoing.changes.extend(memory::of(&outgoing));
+        let changes = std::mem::take(&mut outgoing.changes);
+        let entry = self.entry(outgoing, &file)?;
+        let entry = self.take(Promise { by: By::File, entry, changes }, file)?;
         reach(Point::Queued);
         self.took(&entry);
         Ok(entry.id)
     }
 
-    /// Makes a message durable and gives its entry, which is not written yet.
-    pub(super) fn prepare(&self, outgoing: Outgoing, file: SpoolFile) -> Result<QueueEntry> {
-        let Shared { store, clock, .. } = &*self.shared;
-        let spooled = file.finish(&outgoing)?;
-        let id = store.next_queue_id()?;
-        Ok(outgoing.into_entry(id, (spooled.name, spooled.size), clock.now_ms()))
+    /// Makes a promise of a message by its file, and tells the store.
+    fn take(&self, promise: Promise, file: SpoolFile) -> Result<Arc<QueueEntry>> {
+        let Shared { store, spool, .. } = &*self.shared;
+        let entry = Arc::new(promise.entry.clone());
+        let changes = [&promise.changes[..], &[Change::Queue(entry.clone())]].concat();
+        let durable = store.would_take(&changes).and_then(|()| file.finish(&promise));
+        let told = durable.and_then(|()| {
+            store.put(&changes).inspect_err(|_| drop(spool.retract(&entry.file)))
+        });
+        match told {
+            Ok(()) => Ok(entry),
+            Err(error) => {
+                store.give_up_queue_id(entry.id);
+                Err(error)
+            }
+        }
     }
 
-    /// Takes note of a new entry that is on disk.
+    /// The entry of a message that is in this file; it has an id and is not written yet.
+    fn entry(&self, outgoing: Outgoing, file: &SpoolFile) -> Result<QueueEntry> {
+        let id = self.shared.store.next_queue_id()?;
+        let named = (file.name().to_owned(), file.size());
+        Ok(outgoing.into_entry(id, named, self.shared.clock.now_ms()))
+    }
+
+    /// Makes the message of a report durable and gives its entry: a promise once that is committed.
+    pub(super) fn prepare(&self, outgoing: Outgoing, file: SpoolFile) -> Result<QueueEntry> {
+        let entry = self.entry(outgoing, &file)?;
+        let promise = Promise { by: By::Commit, entry, changes: Vec::new() };
+        match file.finish(&promise) {
+            Ok(()) => Ok(promise.entry),
+            Err(error) => {
+                self.shared.store.give_up_queue_id(promise.entry.id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes note of a new promise.
     pub(super) fn took(&self, entry: &QueueEntry) {
         self.lanes().note(entry);
         self.shared.log.say(&Event::Queued {

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::queue::{Outgoing, Queue};
+use super::promise::{By, Promise};
+use super::queue::Queue;
 use super::retry;
 use super::spool::Found;
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::fault_point::{Point, reach};
 use crate::maillog::Event;
 use crate::store::{Change, QueueEntry};
@@ -15,6 +16,9 @@ use crate::store::{Change, QueueEntry};
 /// What is said of a message whose entry was lost.
 const FOUND: &str = "its entry was lost with the damaged store, and it may have been sent already: \
                      release it to send it, or drop it";
+
+/// Promises that are taken over in one commit.
+const AT_ONCE: usize = 500;
 
 impl Queue {
     /// Brings the queue into order after whatever ended the last engine, and lets it be sent. Blocks.
@@ -36,25 +40,45 @@ impl Queue {
                 false
             }
         });
-        let known: BTreeSet<String> = entries.iter().map(|entry| entry.file.clone()).collect();
         self.spool().sweep()?.iter().for_each(|error| self.warn(error.to_string()));
-        for name in self.spool().others(&known)? {
-            if !in_doubt {
-                // What cannot be removed harms nobody.
-                self.spool().remove(&name).unwrap_or_else(|error| self.warn(error.to_string()));
-            } else if let Some(entry) = self.adopt(&name)? {
-                changes.push(Change::Queue(Arc::new(entry.clone())));
-                entries.push(entry);
-            }
-        }
+        let others = self.others(&entries)?;
         if in_doubt {
+            let found = self.find(&others)?;
+            changes.extend(found.iter().cloned().map(Arc::new).map(Change::Queue));
             changes.push(Change::QueueSettled);
+            entries.extend(found);
+        } else {
+            entries.extend(self.keep(&others)?);
         }
+        let open = self.store().open_queue_ids();
+        changes.extend(open.into_iter().map(Change::Dequeue));
         self.store().commit(&changes)?;
         reach(Point::QueueRecovered);
         let mut lanes = self.lanes();
         entries.iter().for_each(|entry| lanes.note(entry));
         Ok(())
+    }
+
+    /// What of a queue lies in a data folder, for a command that finds no engine running: promises that
+    /// the store has not heard of are told to it, nothing else is put right.
+    ///
+    /// # Errors
+    /// The store or the disk fails.
+    pub fn look(&self) -> Result<()> {
+        let mut entries = self.store().queue()?;
+        if !self.store().is_queue_in_doubt()? {
+            let others = self.others(&entries)?;
+            entries.extend(self.adopt(&others)?.0);
+        }
+        let mut lanes = self.lanes();
+        entries.iter().for_each(|entry| lanes.note(entry));
+        Ok(())
+    }
+
+    /// The names of files without an entry.
+    fn others(&self, entries: &[QueueEntry]) -> Result<Vec<String>> {
+        let known: BTreeSet<String> = entries.iter().map(|entry| entry.file.clone()).collect();
+        self.spool().others(&known)
     }
 
     fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Made {
@@ -82,41 +106,100 @@ impl Queue {
         Made::Right
     }
 
-    /// The entry of a message that has none. A file that does not say to whom it goes is put aside:
-    /// it may be all that is left of a promise.
-    fn adopt(&self, name: &str) -> Result<Option<QueueEntry>> {
-        let (outgoing, size) = match self.spool().envelope::<Outgoing>(name) {
-            Ok(found) => found,
+    /// Takes over the promises among these files, and removes all others. Gives the entries.
+    fn keep(&self, names: &[String]) -> Result<Vec<QueueEntry>> {
+        let (kept, over) = self.adopt(names)?;
+        for name in over {
+            // What cannot be removed harms nobody.
+            self.spool().remove(&name).unwrap_or_else(|error| self.warn(error.to_string()));
+        }
+        Ok(kept)
+    }
+
+    /// Writes the entries of messages that are promised by their files alone, and gives them, and the
+    /// names of those files that are none.
+    fn adopt(&self, names: &[String]) -> Result<(Vec<QueueEntry>, Vec<String>)> {
+        let (mut promises, mut over) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.promise(name)? {
+                Some(promise) => promises.push(promise),
+                None => over.push(name.clone()),
+            }
+        }
+        // By id: the store takes those below the highest it knows for done.
+        promises.sort_by_key(|promise| promise.entry.id);
+        for some in promises.chunks(AT_ONCE) {
+            self.write(some)?;
+        }
+        Ok((promises.into_iter().map(|promise| promise.entry).collect(), over))
+    }
+
+    /// What a file promises that the store has not heard of.
+    fn promise(&self, name: &str) -> Result<Option<Promise>> {
+        match self.spool().behind::<Promise>(name) {
+            Ok((promise, size)) => {
+                let Promise { by, entry, .. } = &promise;
+                let same = entry.file == name && entry.size == size;
+                let new = *by == By::File && same && !self.store().knows_queue_id(entry.id);
+                Ok(new.then_some(promise))
+            }
+            Err(error) if error.retry() == Retry::Later => Err(error),
+            // It was being written: nobody was promised anything.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Writes entries with what belongs to them. What belongs to one may not fit this store, for
+    /// instance because it names a record that is pruned: the message is sent all the same.
+    fn write(&self, promises: &[Promise]) -> Result<()> {
+        let mut changes = Vec::new();
+        for Promise { entry, changes: more, .. } in promises {
+            match self.store().would_take(more) {
+                Ok(()) => changes.extend_from_slice(more),
+                Err(error) if error.retry() == Retry::Never => self.warn(error.to_string()),
+                Err(error) => return Err(error),
+            }
+            changes.push(Change::Queue(Arc::new(entry.clone())));
+        }
+        self.store().commit(&changes)
+    }
+
+    /// The entries of messages that have none in a store that forgot: they wait for a person, under ids
+    /// that nobody has heard of.
+    fn find(&self, names: &[String]) -> Result<Vec<QueueEntry>> {
+        let mut found: Vec<QueueEntry> =
+            names.iter().filter_map(|name| self.read_or_put_aside(name)).collect();
+        let highest = found.iter().map(|entry| entry.id).max().unwrap_or(0);
+        self.store().skip_queue_ids(highest);
+        for entry in &mut found {
+            entry.id = self.store().next_queue_id()?;
+            entry.held = Some(FOUND.into());
+            entry.queued_ms = self.clock().now_ms();
+            entry.due_ms = entry.queued_ms;
+            self.warn(format!("queue {}: {FOUND}", entry.id));
+        }
+        Ok(found)
+    }
+
+    /// A file that does not say to whom it goes is put aside: it may be all that is left of a promise.
+    fn read_or_put_aside(&self, name: &str) -> Option<QueueEntry> {
+        match self.spool().behind::<Promise>(name) {
+            Ok((promise, size)) => {
+                Some(QueueEntry { file: name.to_owned(), size, ..promise.entry })
+            }
             Err(error) => {
                 let kept = match self.spool().put_aside(name) {
                     Ok(aside) => format!("it is kept as {}", aside.display()),
                     Err(error) => format!("and it stays where it is: {error}"),
                 };
                 self.warn(format!("{error}: nobody can say to whom it goes, {kept}"));
-                return Ok(None);
+                None
             }
-        };
-        let id = self.store().next_queue_id()?;
-        let outgoing = Outgoing { held: Some(FOUND.into()), ..outgoing };
-        let entry = outgoing.into_entry(id, (name.to_owned(), size), self.clock().now_ms());
-        self.warn(format!("queue {id}: {FOUND}"));
-        Ok(Some(entry))
+        }
     }
 
     fn warn(&self, text: String) {
         self.log().say(&Event::Warning { text });
-    }
-
-    /// What of a queue lies in a data folder, for a command that finds no engine running: nothing is
-    /// put right.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn look(&self) -> Result<()> {
-        let entries = self.store().queue()?;
-        let mut lanes = self.lanes();
-        entries.iter().for_each(|entry| lanes.note(entry));
-        Ok(())
     }
 }
 

@@ -1,13 +1,12 @@
 //! The messages of the queue, a file each in `data/queue`.
 //!
-//! A file is the message in its wire form (CRLF line ends), its envelope as JSON, and 16 bytes: the
-//! length of that JSON and `mmqueue1`. It is written as `NAME.partial`, renamed to `NAME.eml`, and both
-//! it and the folder are synced, which a disk does in the time of one: see the table at the head of
-//! [`super`]. A file without an entry was promised to nobody, whatever is in it.
+//! A file is the message in its wire form (CRLF line ends) and what [`super::trailer`] says. It is
+//! written as `NAME.partial`, renamed to `NAME.eml`, and both it and the folder are synced, which a disk
+//! does in the time of one: see the table at the head of [`super`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,20 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Names;
 use super::spares::{Spares, Temporary};
+use super::trailer::{self, Count, END};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
 
 /// What is kept in memory of a message before it is written: most are never written in two pieces.
 const PIECE: usize = 256 << 10;
-
-/// The end of a whole file.
-const MAGIC: &[u8; 8] = b"mmqueue1";
-
-/// The bytes after the envelope.
-const END: u64 = 16;
-
-/// The most bytes of an envelope in a file.
-const LONGEST_ENVELOPE: u64 = 4 << 20;
 
 /// The folder of queued messages. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -59,15 +50,7 @@ pub struct SpoolFile {
     waiting: Vec<u8>,
     file: Option<Temporary>,
     size: u64,
-}
-
-/// A message that survives a loss of power, and of which nobody was promised anything yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spooled {
-    /// The name of its file, without folder and ending.
-    pub name: String,
-    /// Bytes of the message.
-    pub size: u64,
+    count: Count,
 }
 
 /// What is there of a message.
@@ -106,7 +89,8 @@ impl Spool {
     pub fn begin(&self) -> SpoolFile {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number:x}", self.shared.prefix);
-        SpoolFile { spool: self.clone(), name, waiting: Vec::new(), file: None, size: 0 }
+        let (waiting, count) = Default::default();
+        SpoolFile { spool: self.clone(), name, waiting, file: None, size: 0, count }
     }
 
     /// Opens a message for reading: the file stands at its beginning and holds more than the message,
@@ -174,6 +158,16 @@ impl Spool {
         self.shared.spares.remove(&self.path(name)).or_later(what)
     }
 
+    /// Removes a message that is not to come back after a loss of power either.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn retract(&self, name: &str) -> Result<()> {
+        self.remove(name)?;
+        let what = || format!("remove the message {name} from the queue");
+        File::open(&self.shared.folder).and_then(|folder| folder.sync_all()).or_later(what)
+    }
+
     /// The names of all messages but these, for instance those without an entry; one that is just
     /// being written may not be whole.
     ///
@@ -202,28 +196,19 @@ impl Spool {
         Ok(left)
     }
 
-    /// The envelope at the end of a message's file, and the message's size.
+    /// What stands behind a message in its file, and the message's size. All of the file is read.
     ///
     /// # Errors
     /// Permanent where the file is not whole; temporary where it cannot be read.
-    pub fn envelope<T: DeserializeOwned>(&self, name: &str) -> Result<(T, u64)> {
-        let what = || format!("read the envelope of the queued message {name}");
+    pub fn behind<T: DeserializeOwned>(&self, name: &str) -> Result<(T, u64)> {
+        let what = || format!("read what stands behind the queued message {name}");
         let damaged = || Error::permanent(what(), "the file is not whole");
-        let mut file = self.open_message(name)?;
-        let length = file.metadata().or_later(what)?.len();
-        let before = length.checked_sub(END).ok_or_else(damaged)?;
-        file.seek(SeekFrom::Start(before)).or_later(what)?;
-        let mut end = [0; 16];
-        file.read_exact(&mut end).or_later(what)?;
-        let (json, magic) = end.split_at(8);
-        let json = u64::from_be_bytes(json.try_into().unwrap_or_default());
-        let size = before.checked_sub(json).filter(|_| json <= LONGEST_ENVELOPE);
-        let size = size.filter(|_| magic == MAGIC).ok_or_else(damaged)?;
-        file.seek(SeekFrom::Start(size)).or_later(what)?;
-        let mut bytes = Vec::new();
-        file.take(json).read_to_end(&mut bytes).or_later(what)?;
-        let envelope = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-        Ok((envelope, size))
+        if self.look(name, 0)? != Found::Whole {
+            return Err(damaged());
+        }
+        let file = self.open_message(name)?;
+        let (json, size) = trailer::read(file).or_later(what)?.ok_or_else(damaged)?;
+        Ok((serde_json::from_slice(&json).map_err(|_| damaged())?, size))
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -264,8 +249,7 @@ impl SpoolFile {
     /// # Errors
     /// Temporary: the disk, e.g. a full one (`452 4.3.1`). The message is lost then.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.waiting.extend_from_slice(bytes);
-        self.size += bytes.len() as u64;
+        self.take(bytes);
         if self.waiting.len() < PIECE {
             return Ok(());
         }
@@ -282,9 +266,19 @@ impl SpoolFile {
     /// # Errors
     /// As [`SpoolFile::write`].
     pub fn write_blocking(&mut self, bytes: &[u8]) -> Result<()> {
-        self.waiting.extend_from_slice(bytes);
-        self.size += bytes.len() as u64;
+        self.take(bytes);
         if self.waiting.len() < PIECE { Ok(()) } else { self.flush().map(drop) }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        self.count.add(bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    /// The name that its file will have, without folder and ending.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Bytes of the message so far.
@@ -305,16 +299,13 @@ impl SpoolFile {
         File::open(&self.flush()?.path).map_err(refused)
     }
 
-    /// Writes all of it with its envelope, and returns when it survives a loss of power. Blocks.
+    /// Writes all of it with what stands behind it, and returns when it survives a loss of power. Blocks.
     ///
     /// # Errors
     /// As [`SpoolFile::write`].
-    pub fn finish(mut self, envelope: &impl Serialize) -> Result<Spooled> {
-        let mut end = serde_json::to_vec(envelope).or_later(|| "write an envelope".into())?;
-        let length = end.len() as u64;
-        end.extend(length.to_be_bytes());
-        end.extend(MAGIC);
-        self.waiting.extend(end);
+    pub fn finish(mut self, behind: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_vec(behind).or_later(|| "write an envelope".into())?;
+        self.waiting.extend(std::mem::take(&mut self.count).trailer(json));
         let path = self.spool.path(&self.name);
         let written = self.flush()?;
         reach(Point::SpoolWritten);
@@ -333,7 +324,7 @@ impl SpoolFile {
             return Err(refused(why));
         }
         reach(Point::SpoolDurable);
-        Ok(Spooled { name: self.name.clone(), size: self.size })
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<&Temporary> {
@@ -371,6 +362,7 @@ fn refused(why: io::Error) -> Error {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::io::Read;
 
     #[tokio::test]
     async fn a_message_is_whole_with_its_envelope_or_not_there() {
@@ -385,20 +377,20 @@ mod tests {
         let mut read = Vec::new();
         file.reader().unwrap().read_to_end(&mut read).unwrap();
         assert!(read == text);
-        let spooled = file.finish(&("to", 7)).unwrap();
-        assert_eq!(spooled.size, text.len() as u64);
-        let (envelope, size) = spool.envelope::<(String, u8)>(&spooled.name).unwrap();
-        assert_eq!((envelope.0.as_str(), envelope.1, size), ("to", 7, spooled.size));
+        let (name, size) = (file.name().to_owned(), file.size());
+        file.finish(&("to", 7)).unwrap();
+        let behind = spool.behind::<(String, u8)>(&name).unwrap();
+        assert_eq!(behind, (("to".to_owned(), 7), text.len() as u64));
         let mut message = Vec::new();
-        let file = spool.open_message(&spooled.name).unwrap();
-        file.take(spooled.size).read_to_end(&mut message).unwrap();
+        let file = spool.open_message(&name).unwrap();
+        file.take(size).read_to_end(&mut message).unwrap();
         assert!(message == text);
-        assert_eq!(spool.others(&BTreeSet::new()).unwrap(), std::slice::from_ref(&spooled.name));
-        assert_eq!(spool.look(&spooled.name, spooled.size).unwrap(), Found::Whole);
-        let cut = spool.look(&spooled.name, spooled.size + 100).unwrap();
+        assert_eq!(spool.others(&BTreeSet::new()).unwrap(), std::slice::from_ref(&name));
+        assert_eq!(spool.look(&name, size).unwrap(), Found::Whole);
+        let cut = spool.look(&name, size + 100).unwrap();
         assert!(matches!(cut, Found::Unfit(why) if why.contains("it was cut")));
-        spool.remove(&spooled.name).unwrap();
-        assert_eq!(spool.look(&spooled.name, spooled.size).unwrap(), Found::Nothing);
+        spool.remove(&name).unwrap();
+        assert_eq!(spool.look(&name, size).unwrap(), Found::Nothing);
     }
 
     #[test]
@@ -415,6 +407,6 @@ mod tests {
         spool.sweep().unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::write(folder.join("cut.eml"), "cut short").unwrap();
-        assert!(spool.envelope::<String>("cut").unwrap_err().to_string().contains("not whole"));
+        assert!(spool.behind::<String>("cut").unwrap_err().to_string().contains("not whole"));
     }
 }

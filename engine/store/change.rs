@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::queue::QueueEntry;
 use super::record::MessageRecord;
 use super::value;
@@ -9,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid, UidValidity};
 
 /// How far a mailbox was read: every message up to and with `uid` was decided or passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The mailbox's UIDVALIDITY when it was read. Under another one the UID says nothing.
     pub uidvalidity: UidValidity,
@@ -17,8 +19,10 @@ pub struct Cursor {
     pub uid: Uid,
 }
 
-/// One change of a commit.
-#[derive(Debug, Clone, PartialEq)]
+/// One change of a commit. In this form it also stands in a file of the queue, where the promise that it
+/// belongs to is made by the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Writes a record, over an earlier one of the same id where there is one.
     Record(Arc<MessageRecord>),
@@ -80,7 +84,8 @@ pub enum Change {
     },
     /// Writes a queue entry, over an earlier one of the same id where there is one.
     Queue(Arc<QueueEntry>),
-    /// Removes a queue entry, where there is one.
+    /// Removes a queue entry, where there is one. An id that never had an entry is given up: its file is
+    /// no promise.
     Dequeue(u64),
     /// The queue of a salvaged store was looked through.
     QueueSettled,

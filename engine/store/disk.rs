@@ -18,6 +18,7 @@ use super::catalog::{Catalog, Listing};
 use super::draft::Writes;
 use super::fence::fenced;
 use super::lock::Lock;
+use super::queue_ids::QueueIds;
 use super::witness::{ADVICE, Acknowledged, Witness};
 use super::{compact, key, place, seal, value};
 use crate::error::{Context, Error, Result};
@@ -56,7 +57,7 @@ pub(super) struct Disk {
     /// Told after each sync.
     synced: Condvar,
     next_id: AtomicU64,
-    next_queue_id: AtomicU64,
+    queue_ids: Mutex<QueueIds>,
     /// A write failed: what the disk holds is not known until the next start.
     broken: AtomicBool,
     /// The bytes of all keys and values when the store was opened.
@@ -131,7 +132,8 @@ impl Disk {
         for folder in [Some(&*folder), Some(data), data.parent()].into_iter().flatten() {
             place::sync(folder).or_later(what)?;
         }
-        let next_queue_id = number(key::QUEUE_HIGHEST)?.saturating_add(1);
+        let open = fenced(|| tree.get(key::QUEUE_OPEN)).map_err(damaged)?;
+        let queue_ids = QueueIds::read(number(key::QUEUE_HIGHEST)?, open.as_deref())?;
         Ok(Self {
             data: file,
             witness,
@@ -144,7 +146,7 @@ impl Disk {
             durable: Mutex::new(Durable { covered: applied, hurried: None }),
             synced: Condvar::new(),
             next_id: AtomicU64::new(highest.saturating_add(1)),
-            next_queue_id: AtomicU64::new(next_queue_id),
+            queue_ids: Mutex::new(queue_ids),
             broken: AtomicBool::new(false),
             lock,
         })
@@ -201,7 +203,7 @@ impl Disk {
     }
 
     /// Applies a batch under [`Disk::writing`] and gives its number in sequence.
-    pub(super) fn apply(&self, Writes { entries, held, notes }: Writes) -> Result<u64> {
+    pub(super) fn apply(&self, Writes { entries, held, notes, settled }: Writes) -> Result<u64> {
         let sequence = self.applied.load(Ordering::Acquire) + 1;
         let mut seal = self.seal.load(Ordering::Acquire);
         let mut batch = sled::Batch::default();
@@ -223,6 +225,7 @@ impl Disk {
         let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         fenced(|| self.tree.apply_batch(batch)).map_err(|why| self.fail(why))?;
         notes.iter().for_each(|note| catalog.note(*note));
+        self.queue_ids().settle(&settled);
         self.seal.store(seal, Ordering::Release);
         self.applied.store(sequence, Ordering::Release);
         reach(Point::StoreApplied);
@@ -254,7 +257,7 @@ impl Disk {
         self.data.sync_data().map_err(|why| self.fail(why))?;
         reach(Point::StoreSynced);
         let highest = self.next_id.load(Ordering::Acquire).saturating_sub(1);
-        let queue = self.next_queue_id.load(Ordering::Acquire).saturating_sub(1);
+        let queue = self.queue_ids().highest();
         let known = Acknowledged { commits: covered, highest, queue };
         self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
@@ -284,16 +287,9 @@ impl Disk {
             .map_err(|_| Error::permanent("take a record id", "all ids are used up"))
     }
 
-    pub(super) fn next_queue_id(&self) -> Result<u64> {
-        let next = |id: u64| id.checked_add(1);
-        self.next_queue_id
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
-            .map_err(|_| Error::permanent("take an id for the queue", "all ids are used up"))
-    }
-
-    /// See that ids of the queue up to and with this one are not given any more.
-    pub(super) fn skip_queue_ids(&self, used: u64) {
-        self.next_queue_id.fetch_max(used.saturating_add(1), Ordering::AcqRel);
+    /// The ids of queue entries. Its lock is held by nobody who waits for another.
+    pub(super) fn queue_ids(&self) -> MutexGuard<'_, QueueIds> {
+        self.queue_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// See that ids up to and with this one are not given any more.

@@ -1,7 +1,7 @@
 //! The writes of one commit before they are applied: each change turned into keys and values and what
 //! the catalog is told of it, over what the store holds and what the batch wrote so far.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::catalog::{Note, Tag};
 use super::change::{Change, Cursor};
@@ -24,6 +24,8 @@ pub(super) struct Writes {
     pub(super) held: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// What changed of records.
     pub(super) notes: Vec<Note>,
+    /// The ids of queue entries that are written or removed.
+    pub(super) settled: BTreeSet<u64>,
 }
 
 /// The most notes that one [`Change::ForgetArrived`] removes.
@@ -42,7 +44,16 @@ impl<'a> Draft<'a> {
         Self { disk, writes: Writes::default(), records: HashMap::new() }
     }
 
-    pub(super) fn into_batch(self) -> Writes {
+    pub(super) fn into_batch(mut self) -> Writes {
+        // An id that is given after this is above all that are settled here: its file will not be taken
+        // for one that is done.
+        let ids = self.disk.queue_ids();
+        let open = self.writes.settled.iter().any(|id| ids.is_open(*id));
+        let left = open.then(|| ids.without(&self.writes.settled));
+        drop(ids);
+        if let Some(left) = left {
+            self.put(key::QUEUE_OPEN.to_vec(), left);
+        }
         self.writes
     }
 
@@ -69,7 +80,10 @@ impl<'a> Draft<'a> {
                 self.forget_arrived(account, mailbox, *uidvalidity, *up_to)
             }
             Change::Queue(entry) => self.queue(entry),
-            Change::Dequeue(id) => self.put_value(&key::queued(*id), None),
+            Change::Dequeue(id) => {
+                self.put_value(&key::queued(*id), None)?;
+                self.settle(*id)
+            }
             Change::QueueSettled => {
                 self.put(key::QUEUE_SETTLED.to_vec(), value::versioned(&[]));
                 Ok(())
@@ -104,7 +118,7 @@ impl<'a> Draft<'a> {
             Item::Queue(entry) => self.queue(entry)?,
             Item::Ids { highest, pruned, queue } => {
                 self.disk.skip_ids(*highest);
-                self.disk.skip_queue_ids(*queue);
+                self.disk.queue_ids().skip(*queue);
                 self.raise(&key::HIGHEST, *highest)?;
                 self.raise(&key::PRUNED, *pruned)?;
                 self.raise(&key::QUEUE_HIGHEST, *queue)?;
@@ -151,8 +165,14 @@ impl<'a> Draft<'a> {
 
     fn queue(&mut self, entry: &QueueEntry) -> Result<()> {
         self.put_value(&key::queued(entry.id), Some(&entry.encode()?))?;
-        self.disk.skip_queue_ids(entry.id);
-        self.raise(&key::QUEUE_HIGHEST, entry.id)
+        self.settle(entry.id)
+    }
+
+    /// From now on the store has heard of this id of the queue.
+    fn settle(&mut self, id: u64) -> Result<()> {
+        self.disk.queue_ids().skip(id);
+        self.writes.settled.insert(id);
+        self.raise(&key::QUEUE_HIGHEST, id)
     }
 
     fn progress(&mut self, record: &'a MessageRecord) -> Result<()> {

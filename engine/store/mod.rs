@@ -82,6 +82,7 @@ mod lock;
 mod memory;
 mod place;
 mod queue;
+mod queue_ids;
 mod record;
 mod repair;
 mod scratch;

@@ -195,12 +195,45 @@ pub enum Queued {
 }
 
 impl Store {
-    /// The next id of a queue entry. Ids count up for good.
+    /// The next id of a queue entry. Ids count up for good. It is open until its entry is written or it
+    /// is given up.
     ///
     /// # Errors
     /// All ids are used up.
     pub fn next_queue_id(&self) -> Result<u64> {
-        self.disk.next_queue_id()
+        self.disk.queue_ids().take()
+    }
+
+    /// See that ids up to and with this one are not given any more.
+    pub fn skip_queue_ids(&self, used: u64) {
+        self.disk.queue_ids().skip(used);
+    }
+
+    /// An id that will have no entry: with the next commit its file is no promise after a restart either.
+    pub fn give_up_queue_id(&self, id: u64) {
+        self.disk.queue_ids().settle(&BTreeSet::from([id]));
+    }
+
+    /// Whether the store ever heard of this id: its entry was written, be it removed since, or given
+    /// up. What one commit after another wrote survives up to some point, so a store that was not
+    /// repaired never forgets an id that it knew durably.
+    pub fn knows_queue_id(&self, id: u64) -> bool {
+        self.disk.queue_ids().knows(id)
+    }
+
+    /// The ids that were given and have not been heard of since.
+    pub fn open_queue_ids(&self) -> Vec<u64> {
+        self.disk.queue_ids().open()
+    }
+
+    /// Whether these changes can be committed, without writing anything.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], the disk aside.
+    pub fn would_take(&self, changes: &[Change]) -> Result<()> {
+        let _alone = self.disk.writing()?;
+        let mut draft = Draft::new(&self.disk);
+        changes.iter().try_for_each(|change| draft.add(change))
     }
 
     /// All queue entries, by id.

@@ -168,8 +168,7 @@ async fn without_entries_a_damaged_file_is_put_aside_and_never_removed() {
     assert_eq!(post.files().into_iter().collect::<BTreeSet<_>>(), damaged);
 }
 
-/// A bit of what a file says of its recipients, anywhere: it is read for what it says and waits for a
-/// person, or put aside.
+/// A bit of what a file says of its recipients, anywhere: it is put aside.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flip_in_what_is_said_of_a_message_loses_no_file() {
     let server = FakeSmtp::willing();
@@ -189,9 +188,8 @@ async fn a_flip_in_what_is_said_of_a_message_loses_no_file() {
     let (found, files) = (post.queue.list().unwrap(), post.files());
     assert_eq!(files.len() as u64, all + 1);
     let aside = files.iter().filter(|name| name.ends_with(".damaged")).count();
-    println!("of {all} files with a flip {aside} were put aside");
-    assert_eq!(found.len() + aside, files.len());
-    assert!(aside > 10 && found.iter().all(|entry| entry.held.is_some()));
+    assert_eq!(aside as u64, all);
+    assert!(aside > 10 && found.len() == 1 && found[0].held.is_some(), "{found:#?}");
     post.run();
     post.queue.wake();
     let next = post.send("next", &BOB).await;
