@@ -114,9 +114,8 @@ impl Queue {
         let entry = Arc::new(promise.entry.clone());
         let changes = [&promise.changes[..], &[Change::Queue(entry.clone())]].concat();
         let durable = store.would_take(&changes).and_then(|()| file.finish(&promise));
-        let told = durable.and_then(|()| {
-            store.put(&changes).inspect_err(|_| drop(spool.retract(&entry.file)))
-        });
+        let told = durable
+            .and_then(|()| store.put(&changes).inspect_err(|_| drop(spool.retract(&entry.file))));
         match told {
             Ok(()) => Ok(entry),
             Err(error) => {

@@ -43,15 +43,15 @@ impl Queue {
         self.spool().sweep()?.iter().for_each(|error| self.warn(error.to_string()));
         let others = self.others(&entries)?;
         if in_doubt {
+            changes.extend(self.over());
             let found = self.find(&others)?;
             changes.extend(found.iter().cloned().map(Arc::new).map(Change::Queue));
             changes.push(Change::QueueSettled);
             entries.extend(found);
         } else {
             entries.extend(self.keep(&others)?);
+            changes.extend(self.over());
         }
-        let open = self.store().open_queue_ids();
-        changes.extend(open.into_iter().map(Change::Dequeue));
         self.store().commit(&changes)?;
         reach(Point::QueueRecovered);
         let mut lanes = self.lanes();
@@ -73,6 +73,11 @@ impl Queue {
         let mut lanes = self.lanes();
         entries.iter().for_each(|entry| lanes.note(entry));
         Ok(())
+    }
+
+    /// Ids that were given and will have no entry any more.
+    fn over(&self) -> impl Iterator<Item = Change> + use<> {
+        self.store().open_queue_ids().into_iter().map(Change::Dequeue)
     }
 
     /// The names of files without an entry.

@@ -343,7 +343,7 @@ impl Disk {
     }
 
     /// The ids of queue entries from this one on, the oldest first.
-    pub(super) fn queue_ids(&self, from: u64, limit: usize) -> Result<Vec<u64>> {
+    pub(super) fn queued_ids(&self, from: u64, limit: usize) -> Result<Vec<u64>> {
         let to = [key::QUEUE[0] + 1];
         self.first_pieces(self.tree.range(key::queued(from)..to.to_vec()), limit)
     }

@@ -250,7 +250,7 @@ impl Store {
     /// The store cannot be read.
     pub fn queue_from(&self, from: u64, limit: usize) -> Result<Vec<QueueEntry>> {
         let _whole = self.disk.reading();
-        let ids = self.disk.queue_ids(from, limit)?;
+        let ids = self.disk.queued_ids(from, limit)?;
         ids.into_iter().filter_map(|id| self.read_entry(id).transpose()).collect()
     }
 

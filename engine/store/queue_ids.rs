@@ -57,7 +57,7 @@ impl QueueIds {
 
     /// These were written, or never will be.
     pub(super) fn settle(&mut self, ids: &BTreeSet<u64>) {
-        ids.iter().for_each(|id| drop(self.open.remove(id)));
+        self.open.retain(|id| !ids.contains(id));
     }
 
     /// Whether an id was given and its entry was not written.

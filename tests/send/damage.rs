@@ -29,6 +29,8 @@ impl Post {
     fn without_its_store(self) -> Self {
         let data = self.config.engine.data.clone();
         let text = fs::read_to_string(self.path("mailmill.toml")).unwrap();
+        // A store that never acknowledged anything is none that could be lost.
+        self.store.sync().unwrap();
         let Self { folder, store, queue, .. } = self;
         drop((store, queue));
         fs::remove_dir_all(data.join("store")).unwrap();
@@ -258,7 +260,8 @@ fn after_a_repair_what_may_have_been_sent_waits_for_a_person() {
     assert!(queued_files(&data).is_empty());
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder into one that is there.
+pub(super) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());

@@ -20,6 +20,7 @@ mod copies;
 mod crash;
 mod damage;
 mod many;
+mod promise;
 mod queue;
 mod relay;
 mod reload;

@@ -104,7 +104,7 @@ with smtplib.SMTP_SSL("127.0.0.1", int(sys.argv[2]), context=context) as s:
     );
     let queue = office.queue();
     let (known, message) = &queue[0];
-    let to: Vec<_> = known["envelope"]["recipients"].as_array().unwrap().iter().collect();
+    let to: Vec<_> = known["recipients"].as_array().unwrap().iter().collect();
     // smtplib takes Bcc into the envelope and out of the header itself.
     assert_eq!(
         (to.len(), &known["user"], &known["account"]),
@@ -116,13 +116,13 @@ with smtplib.SMTP_SSL("127.0.0.1", int(sys.argv[2]), context=context) as s:
     );
     assert!(message.contains("\r\n.punkt\r\n..zwei\r\n"), "{message}");
     assert!(message.contains("\r\nX-User: anna\r\n") || message.starts_with("X-User: anna\r\n"));
-    let envelope = &queue[1].0["envelope"];
+    let envelope = &queue[1].0;
     assert_eq!((&envelope["ret"], &envelope["envid"]), (&"headers".into(), &"abc".into()));
     assert_eq!(envelope["body"], "eight_bit_mime");
     let recipient = &envelope["recipients"][0];
     assert_eq!(recipient["orcpt"], "rfc822;Carl@example.org");
     assert_eq!(recipient["notify"]["on"]["success"], true);
-    assert_eq!(queue[2].0["envelope"]["charset"], "utf8");
+    assert_eq!(queue[2].0["charset"], "utf8");
     assert!(queue[2].1.contains("with UTF8SMTPSA id"), "{}", queue[2].1);
 }
 

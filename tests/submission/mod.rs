@@ -148,10 +148,10 @@ impl Office {
         let mut all = Vec::new();
         for name in spool.others(&Default::default()).unwrap() {
             // One that is just being written is in no queue yet.
-            let Ok((known, size)) = spool.envelope::<Value>(&name) else { continue };
+            let Ok((promise, size)) = spool.behind::<Value>(&name) else { continue };
             let mut bytes = Vec::new();
             spool.open_message(&name).unwrap().take(size).read_to_end(&mut bytes).unwrap();
-            all.push((known, String::from_utf8(bytes).unwrap()));
+            all.push((promise["entry"].clone(), String::from_utf8(bytes).unwrap()));
         }
         all
     }
