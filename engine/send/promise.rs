@@ -15,6 +15,14 @@ pub(super) struct Promise {
     pub(super) changes: Vec<Change>,
 }
 
+impl Promise {
+    /// Bytes of the JSON.
+    pub(super) fn length(&self) -> u64 {
+        // What cannot be written is told when it is written.
+        serde_json::to_vec(self).map_or(0, |json| json.len() as u64)
+    }
+}
+
 /// What makes a message one that is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

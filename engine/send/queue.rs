@@ -101,18 +101,24 @@ impl Queue {
         }
         outgoing.changes.extend(memory::of(&outgoing));
         let changes = std::mem::take(&mut outgoing.changes);
-        let entry = self.entry(outgoing, &file)?;
-        let entry = self.take(Promise { by: By::File, entry, changes }, file)?;
+        let entry = self.take(outgoing, changes, file)?;
         reach(Point::Queued);
         self.took(&entry);
         Ok(entry.id)
     }
 
     /// Makes a promise of a message by its file, and tells the store.
-    fn take(&self, promise: Promise, file: SpoolFile) -> Result<Arc<QueueEntry>> {
+    fn take(
+        &self,
+        outgoing: Outgoing,
+        changes: Vec<Change>,
+        mut file: SpoolFile,
+    ) -> Result<Arc<QueueEntry>> {
         let Shared { store, spool, .. } = &*self.shared;
+        let promise = self.promise((By::File, outgoing, changes), &mut file)?;
         let entry = Arc::new(promise.entry.clone());
         let changes = [&promise.changes[..], &[Change::Queue(entry.clone())]].concat();
+        store.make_way();
         let durable = store.would_take(&changes).and_then(|()| file.finish(&promise));
         let told = durable
             .and_then(|()| store.put(&changes).inspect_err(|_| drop(spool.retract(&entry.file))));
@@ -125,17 +131,24 @@ impl Queue {
         }
     }
 
-    /// The entry of a message that is in this file; it has an id and is not written yet.
-    fn entry(&self, outgoing: Outgoing, file: &SpoolFile) -> Result<QueueEntry> {
+    /// What will stand behind a message, and settles where that lies. Its entry has an id.
+    fn promise(
+        &self,
+        (by, outgoing, changes): (By, Outgoing, Vec<Change>),
+        file: &mut SpoolFile,
+    ) -> Result<Promise> {
         let id = self.shared.store.next_queue_id()?;
         let named = (file.name().to_owned(), file.size());
-        Ok(outgoing.into_entry(id, named, self.shared.clock.now_ms()))
+        let entry = outgoing.into_entry(id, named, self.shared.clock.now_ms());
+        let mut promise = Promise { by, entry, changes };
+        file.settle(promise.length());
+        file.name().clone_into(&mut promise.entry.file);
+        Ok(promise)
     }
 
     /// Makes the message of a report durable and gives its entry: a promise once that is committed.
-    pub(super) fn prepare(&self, outgoing: Outgoing, file: SpoolFile) -> Result<QueueEntry> {
-        let entry = self.entry(outgoing, &file)?;
-        let promise = Promise { by: By::Commit, entry, changes: Vec::new() };
+    pub(super) fn prepare(&self, outgoing: Outgoing, mut file: SpoolFile) -> Result<QueueEntry> {
+        let promise = self.promise((By::Commit, outgoing, Vec::new()), &mut file)?;
         match file.finish(&promise) {
             Ok(()) => Ok(promise.entry),
             Err(error) => {

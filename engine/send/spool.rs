@@ -1,13 +1,14 @@
 //! The messages of the queue, a file each in `data/queue`.
 //!
-//! A file is the message in its wire form (CRLF line ends) and what [`super::trailer`] says. It is
-//! written as `NAME.partial`, renamed to `NAME.eml`, and both it and the folder are synced, which a disk
-//! does in the time of one: see the table at the head of [`super`].
+//! A file is the message in its wire form (CRLF line ends) and what [`super::trailer`] says. A small
+//! message is written over one that is done ([`super::spares`]). Any other is written as `NAME.partial`,
+//! renamed to `NAME.eml`, and both it and the folder are synced, which a disk does in the time of one. See
+//! the table at the head of [`super`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +18,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::names::Names;
-use super::spares::{Spares, Temporary};
+use super::spares::{Spare, Spares, rounded};
 use super::trailer::{self, Count, END};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
+
+/// How many bytes what stands behind a message may grow by with the name of another file.
+const SLACK: u64 = 64;
 
 /// What is kept in memory of a message before it is written: most are never written in two pieces.
 const PIECE: usize = 256 << 10;
@@ -49,8 +53,17 @@ pub struct SpoolFile {
     /// What is not written yet.
     waiting: Vec<u8>,
     file: Option<Temporary>,
+    /// The file of a message that is done, to be written over.
+    spare: Option<Spare>,
     size: u64,
     count: Count,
+}
+
+/// A new file that is being written, and where.
+#[derive(Debug)]
+struct Temporary {
+    file: File,
+    path: PathBuf,
 }
 
 /// What is there of a message.
@@ -89,8 +102,8 @@ impl Spool {
     pub fn begin(&self) -> SpoolFile {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number:x}", self.shared.prefix);
-        let (waiting, count) = Default::default();
-        SpoolFile { spool: self.clone(), name, waiting, file: None, size: 0, count }
+        let (waiting, file, spare, count) = Default::default();
+        SpoolFile { spool: self.clone(), name, waiting, file, spare, size: 0, count }
     }
 
     /// Opens a message for reading: the file stands at its beginning and holds more than the message,
@@ -155,7 +168,7 @@ impl Spool {
     /// The disk fails.
     pub fn remove(&self, name: &str) -> Result<()> {
         let what = || format!("remove the queued message {name}");
-        self.shared.spares.remove(&self.path(name)).or_later(what)
+        self.shared.spares.remove(self.path(name)).or_later(what)
     }
 
     /// Removes a message that is not to come back after a loss of power either.
@@ -163,8 +176,8 @@ impl Spool {
     /// # Errors
     /// The disk fails.
     pub fn retract(&self, name: &str) -> Result<()> {
-        self.remove(name)?;
         let what = || format!("remove the message {name} from the queue");
+        fs::remove_file(self.path(name)).or_later(what)?;
         File::open(&self.shared.folder).and_then(|folder| folder.sync_all()).or_later(what)
     }
 
@@ -228,7 +241,7 @@ impl Spool {
 
     /// Adds bytes to a message's file, which is made with the first of them.
     fn append(&self, name: &str, file: Option<Temporary>, bytes: &[u8]) -> io::Result<Temporary> {
-        let mut written = match file.or_else(|| self.shared.spares.take()) {
+        let mut written = match file {
             Some(written) => written,
             None => {
                 let path = self.shared.folder.join(format!("{name}.partial"));
@@ -276,9 +289,23 @@ impl SpoolFile {
         self.size += bytes.len() as u64;
     }
 
-    /// The name that its file will have, without folder and ending.
+    /// The name that its file will have, without folder and ending, once it is settled.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Settles where the message will lie, as so many bytes of JSON stand behind it. Its name may be
+    /// another one afterwards, under which [`SpoolFile::finish`] finds room for that JSON.
+    pub fn settle(&mut self, behind: u64) {
+        if self.file.is_some() || self.spare.is_some() {
+            return;
+        }
+        let spare = self.spool.shared.spares.take(self.size + behind + SLACK + END);
+        let name = spare.as_ref().and_then(|spare| spare.path.file_stem()?.to_str());
+        if let Some(name) = name {
+            self.name = name.to_owned();
+            self.spare = spare;
+        }
     }
 
     /// Bytes of the message so far.
@@ -305,7 +332,34 @@ impl SpoolFile {
     /// As [`SpoolFile::write`].
     pub fn finish(mut self, behind: &impl Serialize) -> Result<()> {
         let json = serde_json::to_vec(behind).or_later(|| "write an envelope".into())?;
-        self.waiting.extend(std::mem::take(&mut self.count).trailer(json));
+        let bytes = self.size + json.len() as u64 + END;
+        let length = self.spare.as_ref().map_or_else(|| rounded(bytes), |spare| spare.length);
+        let blanks = usize::try_from(length.saturating_sub(bytes)).unwrap_or(0);
+        self.waiting.extend(std::mem::take(&mut self.count).trailer(json, blanks));
+        match self.spare.take() {
+            Some(spare) => self.write_over(&spare).map_err(refused)?,
+            None => self.write_new()?,
+        }
+        reach(Point::SpoolDurable);
+        Ok(())
+    }
+
+    fn write_over(&mut self, spare: &Spare) -> io::Result<()> {
+        let written = spare.open().and_then(|file| {
+            if self.waiting.len() as u64 != spare.length {
+                return Err(io::Error::other("it does not fit the file that it was settled in"));
+            }
+            file.write_all_at(&self.waiting, 0)?;
+            reach(Point::SpoolWritten);
+            file.sync_data()
+        });
+        // What lies in it now is not known.
+        written.inspect_err(|_| drop(fs::remove_file(&spare.path)))?;
+        reach(Point::SpoolSynced);
+        Ok(())
+    }
+
+    fn write_new(&mut self) -> Result<()> {
         let path = self.spool.path(&self.name);
         let written = self.flush()?;
         reach(Point::SpoolWritten);
@@ -320,10 +374,9 @@ impl SpoolFile {
             self.spool.shared.names.wait(name)
         });
         if let Err(why) = synced {
-            self.spool.remove(&self.name)?;
+            let _ = fs::remove_file(self.spool.path(&self.name));
             return Err(refused(why));
         }
-        reach(Point::SpoolDurable);
         Ok(())
     }
 
@@ -339,6 +392,9 @@ impl Drop for SpoolFile {
         if let Some(written) = &self.file {
             // What stays is removed when the engine starts.
             let _ = fs::remove_file(&written.path);
+        }
+        if let Some(spare) = self.spare.take() {
+            self.spool.shared.spares.give_back(spare);
         }
     }
 }
@@ -391,6 +447,35 @@ mod tests {
         assert!(matches!(cut, Found::Unfit(why) if why.contains("it was cut")));
         spool.remove(&name).unwrap();
         assert_eq!(spool.look(&name, size).unwrap(), Found::Nothing);
+    }
+
+    #[test]
+    fn a_small_message_is_written_over_one_that_is_done() {
+        let data = tempfile::tempdir().unwrap();
+        let spool = Spool::open(data.path()).unwrap();
+        let put = |text: &str| {
+            let mut file = spool.begin();
+            file.write_blocking(text.as_bytes()).unwrap();
+            file.settle(2);
+            let name = file.name().to_owned();
+            file.finish(&7).unwrap();
+            let expected = (7, text.len() as u64);
+            assert_eq!(spool.behind::<u8>(&name).unwrap(), expected);
+            name
+        };
+        let first = put("first, which is longer than the others");
+        let second = put("second");
+        assert_ne!(first, second);
+        spool.remove(&first).unwrap();
+        assert!(spool.behind::<u8>(&first).is_err());
+        let mut dropped = spool.begin();
+        dropped.settle(2);
+        assert_eq!(dropped.name(), first);
+        drop(dropped);
+        assert_eq!(put("third"), first);
+        assert_eq!(spool.behind::<u8>(&second).unwrap().1, 6);
+        assert_eq!(put(&"large".repeat(20_000)).len(), first.len());
+        assert_eq!(fs::read_dir(data.path().join("queue")).unwrap().count(), 3);
     }
 
     #[test]

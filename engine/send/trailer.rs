@@ -5,7 +5,8 @@
 //! the message | JSON | length of the JSON, 8 bytes | CRC-32 of all before it, 8 bytes | mmqueue2
 //! ```
 //!
-//! Numbers are big-endian. After a loss of power a file that was not synced may have its length and
+//! Numbers are big-endian. Blanks after the JSON fill the file up to a length that other messages fit in
+//! as well ([`super::spares`]). After a loss of power a file that was not synced may have its length and
 //! its end, and nothing or something else in between: the checksum notices.
 
 use std::io::{Read, Seek, SeekFrom};
@@ -34,8 +35,9 @@ impl Count {
         self.0.update(bytes);
     }
 
-    /// What stands behind the message.
-    pub(super) fn trailer(mut self, json: Vec<u8>) -> Vec<u8> {
+    /// What stands behind the message, filled up with blanks.
+    pub(super) fn trailer(mut self, mut json: Vec<u8>, blanks: usize) -> Vec<u8> {
+        json.resize(json.len() + blanks, b' ');
         let length = (json.len() as u64).to_be_bytes();
         self.0.update(&json);
         self.0.update(&length);
@@ -63,7 +65,7 @@ pub(super) fn read(mut file: impl Read + Seek) -> std::io::Result<Option<(Vec<u8
     count_to(&mut file, size, &mut count)?;
     let mut bytes = Vec::new();
     file.take(json).read_to_end(&mut bytes)?;
-    let whole = count.trailer(bytes.clone()).ends_with(end.as_flattened());
+    let whole = count.trailer(bytes.clone(), 0).ends_with(end.as_flattened());
     Ok(whole.then_some((bytes, size)))
 }
 
@@ -93,8 +95,8 @@ mod tests {
         let mut count = Count::default();
         count.add(b"From: a");
         count.add(b"\r\n\r\n");
-        let file = [b"From: a\r\n\r\n".to_vec(), count.trailer(b"{}".to_vec())].concat();
-        assert_eq!(read(Cursor::new(&file)).unwrap(), Some((b"{}".to_vec(), 11)));
+        let file = [b"From: a\r\n\r\n".to_vec(), count.trailer(b"{}".to_vec(), 3)].concat();
+        assert_eq!(read(Cursor::new(&file)).unwrap(), Some((b"{}   ".to_vec(), 11)));
         for at in 0..file.len() {
             assert_eq!(read(Cursor::new(&file[..at])).unwrap(), None, "cut at {at}");
             for bit in 0..8 {

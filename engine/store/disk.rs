@@ -33,8 +33,14 @@ pub(super) const UNSEALED_WHY: &str = "it is damaged (some of what was written i
 /// Why a file that is none of sled's is not used.
 const FOREIGN: &str = "its file db is damaged from end to end, or was not written by mailmill";
 
-/// How long a batch that is in no haste waits for somebody else's sync.
+/// How long a batch that is in no haste waits at most for others to share its sync.
 const LAG: Duration = Duration::from_millis(10);
+
+/// How long after somebody was in haste it does so, in milliseconds.
+const HURRY: u64 = 20;
+
+/// It waits so many times as long as the last sync took: those who are in haste have most of the disk.
+const SHARE: u32 = 4;
 
 /// How long a sled of this process that was just dropped may still hold its file.
 const LINGERING: Duration = Duration::from_secs(5);
@@ -56,6 +62,9 @@ pub(super) struct Disk {
     durable: Mutex<Durable>,
     /// Told after each sync.
     synced: Condvar,
+    opened: Instant,
+    /// When somebody last needed the disk at once, as [`Disk::now_ms`] says; 0 where nobody did.
+    hurried: AtomicU64,
     next_id: AtomicU64,
     queue_ids: Mutex<QueueIds>,
     /// A write failed: what the disk holds is not known until the next start.
@@ -69,8 +78,8 @@ pub(super) struct Disk {
 struct Durable {
     /// The last batch that does.
     covered: u64,
-    /// When somebody last needed a sync at once.
-    hurried: Option<Instant>,
+    /// How long the last sync took.
+    took: Duration,
 }
 
 /// How soon a batch has to survive a loss of power.
@@ -78,7 +87,7 @@ struct Durable {
 pub enum Haste {
     /// At once: somebody waits for the promise.
     Now,
-    /// While others need syncs at once, the next of these will do.
+    /// While others need the disk at once, syncs are shared.
     WithOthers,
 }
 
@@ -143,7 +152,9 @@ impl Disk {
             tree,
             applied: AtomicU64::new(applied),
             seal: AtomicU64::new(seal.seal),
-            durable: Mutex::new(Durable { covered: applied, hurried: None }),
+            durable: Mutex::new(Durable { covered: applied, took: Duration::ZERO }),
+            opened: Instant::now(),
+            hurried: AtomicU64::new(0),
             synced: Condvar::new(),
             next_id: AtomicU64::new(highest.saturating_add(1)),
             queue_ids: Mutex::new(queue_ids),
@@ -240,10 +251,12 @@ impl Disk {
     /// Returns when this batch survives a loss of power. Who waits here while another batch is
     /// synced often finds that the same sync was his.
     pub(super) fn make_durable(&self, sequence: u64, haste: Haste) -> Result<()> {
+        if haste == Haste::Now {
+            self.make_way();
+        }
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        match haste {
-            Haste::Now => durable.hurried = Some(Instant::now()),
-            Haste::WithOthers => durable = self.ride_along(durable, sequence),
+        if haste == Haste::WithOthers {
+            durable = self.ride_along(durable, sequence);
         }
         if durable.covered >= sequence {
             return Ok(());
@@ -252,6 +265,7 @@ impl Disk {
             return Err(broken());
         }
         let covered = self.applied.load(Ordering::Acquire);
+        let began = Instant::now();
         fenced(|| self.tree.flush()).map_err(|why| self.fail(why))?;
         reach(Point::StoreFlushed);
         self.data.sync_data().map_err(|why| self.fail(why))?;
@@ -262,22 +276,35 @@ impl Disk {
         self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
         durable.covered = covered;
+        durable.took = began.elapsed();
         self.synced.notify_all();
         Ok(())
     }
 
-    /// Waits a little for somebody else's sync, where there is one to be expected.
+    /// Waits a little for others to share a sync, where somebody is in haste.
     fn ride_along<'d>(
         &self,
         durable: MutexGuard<'d, Durable>,
         sequence: u64,
     ) -> MutexGuard<'d, Durable> {
-        if durable.hurried.is_none_or(|at| at.elapsed() > LAG) {
+        if self.now_ms().saturating_sub(self.hurried.load(Ordering::Relaxed)) > HURRY {
             return durable;
         }
+        let lag = durable.took.saturating_mul(SHARE).min(LAG);
         let uncovered = |durable: &mut Durable| durable.covered < sequence;
-        let waited = self.synced.wait_timeout_while(durable, LAG, uncovered);
+        let waited = self.synced.wait_timeout_while(durable, lag, uncovered);
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Somebody waits for the disk: those who are in no haste share their syncs for a while.
+    pub(super) fn make_way(&self) {
+        self.hurried.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Milliseconds since a moment that is longer before it was opened than haste lasts.
+    fn now_ms(&self) -> u64 {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        since.saturating_add(HURRY + 1)
     }
 
     pub(super) fn next_id(&self) -> Result<u64> {

@@ -194,6 +194,12 @@ impl Store {
         self.disk.make_durable(self.disk.applied(), Haste::Now)
     }
 
+    /// Somebody waits for the disk, though not for the store: commits that are in no haste
+    /// ([`Haste::WithOthers`]) share their syncs for a while.
+    pub fn make_way(&self) {
+        self.disk.make_way();
+    }
+
     /// Begins to write in the background.
     pub fn writing(&self) -> Writing {
         Writing::begin(self.clone())

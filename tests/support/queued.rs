@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-/// Names of what is in a data folder's queue. Files of messages that are gone do not count: they are
-/// empty and wait to be written again.
+/// Names of what is in a data folder's queue. Files of messages that are done do not count: they hold
+/// zeros and wait to be written over.
 pub fn queued_files(data: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(data.join("queue")).unwrap() {
         let entry = entry.unwrap();
-        let (name, is) = (entry.file_name().into_string().unwrap(), entry.metadata().unwrap());
-        let spare = is.is_file() && is.len() == 0 && name.ends_with(".partial");
+        let content = std::fs::read(entry.path());
+        let spare = content.is_ok_and(|bytes| !bytes.is_empty() && bytes.iter().all(|b| *b == 0));
         if !spare {
-            names.push(name);
+            names.push(entry.file_name().into_string().unwrap());
         }
     }
     names
