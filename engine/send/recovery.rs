@@ -87,7 +87,11 @@ impl Queue {
     }
 
     fn put_right(&self, entry: &mut QueueEntry, in_doubt: bool) -> Made {
-        let why = match self.spool().look(&entry.file, entry.size) {
+        let found = match in_doubt {
+            true => self.look_closely(entry),
+            false => self.spool().look(&entry.file, entry.size),
+        };
+        let why = match found {
             Ok(Found::Whole) => None,
             // Entries are removed before their files: an older store has it still.
             Ok(Found::Nothing) if in_doubt => return Made::Over,
@@ -111,6 +115,22 @@ impl Queue {
         Made::Right
     }
 
+    /// What is there of the message of an entry that an older store may have: its file may hold another
+    /// one by now.
+    fn look_closely(&self, entry: &QueueEntry) -> Result<Found> {
+        let (spool, name) = (self.spool(), &entry.file);
+        if spool.look(name, 0)? != Found::Whole {
+            return spool.look(name, entry.size);
+        }
+        match spool.behind::<Promise>(name) {
+            Ok((promise, _)) if promise.entry.id == entry.id => Ok(Found::Whole),
+            Ok(_) => Ok(Found::Nothing),
+            Err(error) if error.retry() == Retry::Later => Err(error),
+            Err(_) if spool.is_spare(name)? => Ok(Found::Nothing),
+            Err(_) => Ok(Found::Unfit("what stands behind the message is not whole".into())),
+        }
+    }
+
     /// Takes over the promises among these files, and removes all others. Gives the entries.
     fn keep(&self, names: &[String]) -> Result<Vec<QueueEntry>> {
         let (kept, over) = self.adopt(names)?;
@@ -126,7 +146,7 @@ impl Queue {
     fn adopt(&self, names: &[String]) -> Result<(Vec<QueueEntry>, Vec<String>)> {
         let (mut promises, mut over) = (Vec::new(), Vec::new());
         for name in names {
-            match self.promise(name)? {
+            match self.promised(name)? {
                 Some(promise) => promises.push(promise),
                 None => over.push(name.clone()),
             }
@@ -140,7 +160,7 @@ impl Queue {
     }
 
     /// What a file promises that the store has not heard of.
-    fn promise(&self, name: &str) -> Result<Option<Promise>> {
+    fn promised(&self, name: &str) -> Result<Option<Promise>> {
         match self.spool().behind::<Promise>(name) {
             Ok((promise, size)) => {
                 let Promise { by, entry, .. } = &promise;
@@ -172,8 +192,14 @@ impl Queue {
     /// The entries of messages that have none in a store that forgot: they wait for a person, under ids
     /// that nobody has heard of.
     fn find(&self, names: &[String]) -> Result<Vec<QueueEntry>> {
-        let mut found: Vec<QueueEntry> =
-            names.iter().filter_map(|name| self.read_or_put_aside(name)).collect();
+        let mut found = Vec::new();
+        for name in names {
+            if self.spool().is_spare(name)? {
+                self.spool().remove(name)?;
+            } else {
+                found.extend(self.read_or_put_aside(name));
+            }
+        }
         let highest = found.iter().map(|entry| entry.id).max().unwrap_or(0);
         self.store().skip_queue_ids(highest);
         for entry in &mut found {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -89,6 +89,17 @@ fn emptied(path: &Path) -> io::Result<u64> {
     }
     file.write_all_at(&vec![0; usize::try_from(length).map_err(io::Error::other)?], 0)?;
     Ok(length)
+}
+
+/// Whether a file is one that was kept.
+pub(super) fn holds_nothing(file: File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    if length == 0 || length > LONGEST {
+        return Ok(false);
+    }
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
 }
 
 #[cfg(test)]

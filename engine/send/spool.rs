@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::names::Names;
-use super::spares::{Spare, Spares, rounded};
+use super::spares::{self, Spare, Spares, rounded};
 use super::trailer::{self, Count, END};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
@@ -222,6 +222,18 @@ impl Spool {
         let file = self.open_message(name)?;
         let (json, size) = trailer::read(file).or_later(what)?.ok_or_else(damaged)?;
         Ok((serde_json::from_slice(&json).map_err(|_| damaged())?, size))
+    }
+
+    /// Whether a file is one of a message that is done: it holds nothing and was to be written over.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_spare(&self, name: &str) -> Result<bool> {
+        let what = || format!("read the file {name} of the queue");
+        if self.look(name, 0)? != Found::Whole {
+            return Ok(false);
+        }
+        spares::holds_nothing(self.open_message(name)?).or_later(what)
     }
 
     fn names(&self) -> Result<Vec<String>> {

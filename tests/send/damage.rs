@@ -26,7 +26,7 @@ impl Post {
     }
 
     /// Ends, loses its store, and begins anew with what a repair makes of that.
-    fn without_its_store(self) -> Self {
+    pub(super) fn without_its_store(self) -> Self {
         let data = self.config.engine.data.clone();
         let text = fs::read_to_string(self.path("mailmill.toml")).unwrap();
         // A store that never acknowledged anything is none that could be lost.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mailmill::clock::Clock;
 use mailmill::maillog::{Form, Maillog};
 use mailmill::send::{Outgoing, Queue, Spool};
-use mailmill::store::{Change, Store};
+use mailmill::store::{Change, Repair, Store, repair};
 use serde_json::{Value, json};
 
 use super::damage::copy;
@@ -30,11 +30,16 @@ impl Kept {
         Self(kept)
     }
 
-    /// As after a kill: files are there, and of the store only what was kept.
-    fn put_back(self, data: &Path) {
+    /// As a backup that somebody put back: what was acknowledged since is known.
+    fn put_back_store(&self, data: &Path) {
         fs::remove_dir_all(data.join("store")).unwrap();
         fs::create_dir(data.join("store")).unwrap();
         copy(&self.0.path().join("store"), &data.join("store"));
+    }
+
+    /// As after a kill: files are there, and of the store only what was kept.
+    fn put_back(self, data: &Path) {
+        self.put_back_store(data);
         fs::copy(self.0.path().join("witness"), data.join("witness")).unwrap();
     }
 }
@@ -177,6 +182,70 @@ async fn what_is_no_promise_is_removed_at_the_start() {
     post.until_empty();
     assert_eq!(server.taken().len(), 2);
     assert_eq!(times("done", server.taken().iter().map(|taken| taken.text.as_str())), 1);
+    post.stop().await;
+}
+
+/// A small message is written over the file of one that is done; nothing is left of that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_written_over_and_is_no_message_to_a_repaired_store() {
+    let server = FakeSmtp::willing();
+    let mut post = Post::new(&plain(server.port, "", FAST));
+    let first = post.send("first", &BOB).await;
+    let file = post.entry(first).file;
+    let path = post.data().join(format!("queue/{file}.eml"));
+    post.run();
+    post.until_empty();
+    assert!(fs::read(&path).unwrap().iter().all(|byte| *byte == 0));
+    post.stop().await;
+    let second = post.send("second", &BOB).await;
+    assert_eq!(post.entry(second).file, file);
+    let bytes = fs::read(&path).unwrap();
+    assert!(!bytes.windows(5).any(|bytes| bytes == b"first"));
+    // The store is lost while one file is in use and another one waits to be written over.
+    fs::write(path.with_file_name("spare.eml"), [0; 4096]).unwrap();
+    let mut post = post.without_its_store();
+    assert!(!post.said().contains("spare"), "{}", post.said());
+    let [entry] = &post.queue.list().unwrap()[..] else { panic!() };
+    assert!(entry.id > second && entry.held.is_some());
+    post.queue.release(&[entry.id]).unwrap();
+    post.run();
+    post.until_empty();
+    let texts: Vec<String> = server.taken().into_iter().map(|taken| taken.text).collect();
+    assert_eq!(texts, [letter("first"), letter("second")]);
+    post.stop().await;
+}
+
+/// An older store comes back and is repaired: what it knows of lies in a file that holds another message
+/// by now, which must not go to the recipients of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_sent_under_the_entry_of_another() {
+    let server = FakeSmtp::willing();
+    let mut post = Post::new(&plain(server.port, "", FAST));
+    let first = post.send("first", &BOB).await;
+    let file = post.entry(first).file;
+    let kept = Kept::of(&post.store, &post.data());
+    post.run();
+    post.until_empty();
+    post.stop().await;
+    let second = post.send("second", &["eve@example.test"]).await;
+    assert_eq!(post.entry(second).file, file);
+    let (data, text) = (post.data(), fs::read_to_string(post.path("mailmill.toml")).unwrap());
+    let Post { folder, store, queue, .. } = post;
+    drop((store, queue));
+    kept.put_back_store(&data);
+    assert!(Store::open(&data).unwrap_err().to_string().contains("older copy"));
+    repair(&data, Repair::Damaged, 0).unwrap();
+    let mut post = Post::in_folder(folder, &text);
+    let [entry] = &post.queue.list().unwrap()[..] else { panic!() };
+    assert_eq!(entry.recipients[0].address.to_string(), "eve@example.test");
+    assert!(entry.held.is_some());
+    post.queue.release(&[entry.id]).unwrap();
+    post.run();
+    post.until_empty();
+    let taken: Vec<_> = server.taken().into_iter().map(|it| (it.to, it.text)).collect();
+    let expected = [("bob", "first"), ("eve", "second")]
+        .map(|(to, token)| (vec![format!("{to}@example.test")], letter(token)));
+    assert_eq!(taken, expected);
     post.stop().await;
 }
 
