@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::disk::{Disk, Haste};
+use super::disk::Disk;
 use super::draft::Draft;
 use super::entry::Item;
 use super::place::{self, Replaced};
@@ -52,7 +52,7 @@ impl Builder {
         draft.salvaged();
         self.disk.raise_sequence(commits);
         let sequence = self.disk.apply(draft.into_batch())?;
-        self.disk.make_durable(sequence, Haste::Now)?;
+        self.disk.make_durable(sequence)?;
         let Self { data, disk, .. } = self;
         drop(disk);
         place::complete(&data).or_later(|| what(&data))?;

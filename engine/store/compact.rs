@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::check;
-use super::disk::{Disk, Haste, UNSEALED};
+use super::disk::{Disk, UNSEALED};
 use super::draft::Writes;
 use super::fence::fenced;
 use super::place::{self, Replaced};
@@ -74,7 +74,7 @@ fn rebuild(disk: &Disk, data: &Path) -> Result<()> {
     }
     copy.raise_sequence(disk.sequence().saturating_sub(1));
     sequence = sequence.max(copy.apply(writes)?);
-    copy.make_durable(sequence, Haste::Now)?;
+    copy.make_durable(sequence)?;
     if copy.seal() != disk.seal() || copy.sequence() < disk.sequence() {
         return Err(Error::permanent(what(), "not all of it came over"));
     }

@@ -10,13 +10,14 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::carve::is_foreign;
 use super::catalog::{Catalog, Listing};
-use super::draft::Writes;
+use super::draft::{Draft, Writes};
 use super::fence::fenced;
+use super::haste::{Durable, Syncs};
 use super::lock::Lock;
 use super::queue_ids::QueueIds;
 use super::witness::{ADVICE, Acknowledged, Witness};
@@ -33,15 +34,6 @@ pub(super) const UNSEALED_WHY: &str = "it is damaged (some of what was written i
 /// Why a file that is none of sled's is not used.
 const FOREIGN: &str = "its file db is damaged from end to end, or was not written by mailmill";
 
-/// How long a batch that is in no haste waits at most for others to share its sync.
-const LAG: Duration = Duration::from_millis(10);
-
-/// How long after somebody was in haste it does so, in milliseconds.
-const HURRY: u64 = 20;
-
-/// It waits so many times as long as the last sync took: those who are in haste have most of the disk.
-const SHARE: u32 = 4;
-
 /// How long a sled of this process that was just dropped may still hold its file.
 const LINGERING: Duration = Duration::from_secs(5);
 
@@ -51,20 +43,16 @@ pub(super) struct Disk {
     data: File,
     witness: Witness,
     /// Held by who makes a batch, from its first read until it is applied.
-    writers: Mutex<()>,
+    writers: Mutex<Gathered>,
     /// Held for reading by whoever reads more than one key, for writing while a batch is applied.
     catalog: RwLock<Catalog>,
     /// The last batch that was applied.
     applied: AtomicU64,
     /// Over what the last batch left; changed under [`Disk::writing`] only.
     seal: AtomicU64,
-    /// What is known to survive a loss of power; its lock is held during the sync.
-    durable: Mutex<Durable>,
-    /// Told after each sync.
-    synced: Condvar,
-    opened: Instant,
-    /// When somebody last needed the disk at once, as [`Disk::now_ms`] says; 0 where nobody did.
-    hurried: AtomicU64,
+    /// The last group of gathered changes that was applied.
+    applied_group: AtomicU64,
+    syncs: Syncs,
     next_id: AtomicU64,
     queue_ids: Mutex<QueueIds>,
     /// A write failed: what the disk holds is not known until the next start.
@@ -74,21 +62,19 @@ pub(super) struct Disk {
     lock: Lock,
 }
 
-/// What survives a loss of power.
-struct Durable {
-    /// The last batch that does.
-    covered: u64,
-    /// How long the last sync took.
-    took: Duration,
+/// Changes in no haste ([`super::Haste::WithOthers`]) that go with the next batch.
+#[derive(Default)]
+pub(super) struct Gathered {
+    writes: Writes,
+    /// The number of groups before this one.
+    before: u64,
 }
 
-/// How soon a batch has to survive a loss of power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Haste {
-    /// At once: somebody waits for the promise.
-    Now,
-    /// While others need the disk at once, syncs are shared.
-    WithOthers,
+impl Gathered {
+    /// What was gathered so far, to be added to.
+    pub(super) fn writes(&self) -> Writes {
+        self.writes.clone()
+    }
 }
 
 impl std::fmt::Debug for Disk {
@@ -147,15 +133,13 @@ impl Disk {
             data: file,
             witness,
             live: seal.bytes,
-            writers: Mutex::new(()),
+            writers: Mutex::default(),
             catalog: RwLock::new(listing.finish()?),
             tree,
             applied: AtomicU64::new(applied),
             seal: AtomicU64::new(seal.seal),
-            durable: Mutex::new(Durable { covered: applied, took: Duration::ZERO }),
-            opened: Instant::now(),
-            hurried: AtomicU64::new(0),
-            synced: Condvar::new(),
+            applied_group: AtomicU64::new(0),
+            syncs: Syncs::after(applied),
             next_id: AtomicU64::new(highest.saturating_add(1)),
             queue_ids: Mutex::new(queue_ids),
             broken: AtomicBool::new(false),
@@ -208,12 +192,29 @@ impl Disk {
     }
 
     /// While this is held, nobody else makes a batch.
-    pub(super) fn writing(&self) -> Result<MutexGuard<'_, ()>> {
+    pub(super) fn writing(&self) -> Result<MutexGuard<'_, Gathered>> {
         let alone = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.broken.load(Ordering::Acquire) { Err(broken()) } else { Ok(alone) }
     }
 
-    /// Applies a batch under [`Disk::writing`] and gives its number in sequence.
+    /// Applies what was gathered with what was added to it, and gives the number of that batch.
+    pub(super) fn apply_all(&self, alone: &mut Gathered, draft: Draft<'_>) -> Result<u64> {
+        let sequence = self.apply(draft.into_batch())?;
+        let group = alone.before + 1;
+        *alone = Gathered { writes: Writes::default(), before: group };
+        self.applied_group.store(group, Ordering::Release);
+        Ok(sequence)
+    }
+
+    /// Keeps what was gathered with what was added to it for the next batch, and gives the number of its
+    /// group.
+    pub(super) fn gather(&self, alone: &mut Gathered, draft: Draft<'_>) -> u64 {
+        alone.writes = draft.into_writes();
+        alone.before + 1
+    }
+
+    /// Applies a batch of all that was gathered and gives its number in sequence. The caller holds
+    /// [`Disk::writing`], or has the store for himself.
     pub(super) fn apply(&self, Writes { entries, held, notes, settled }: Writes) -> Result<u64> {
         let sequence = self.applied.load(Ordering::Acquire) + 1;
         let mut seal = self.seal.load(Ordering::Acquire);
@@ -250,61 +251,51 @@ impl Disk {
 
     /// Returns when this batch survives a loss of power. Who waits here while another batch is
     /// synced often finds that the same sync was his.
-    pub(super) fn make_durable(&self, sequence: u64, haste: Haste) -> Result<()> {
-        if haste == Haste::Now {
-            self.make_way();
-        }
-        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if haste == Haste::WithOthers {
-            durable = self.ride_along(durable, sequence);
-        }
-        if durable.covered >= sequence {
+    pub(super) fn make_durable(&self, sequence: u64) -> Result<()> {
+        self.make_way();
+        let mut durable = self.syncs.turn();
+        if durable.batch >= sequence { Ok(()) } else { self.sync(&mut durable) }
+    }
+
+    /// Returns when a group of gathered changes survives a loss of power. Whoever comes first applies and
+    /// syncs it for all.
+    pub(super) fn make_group_durable(&self, group: u64) -> Result<()> {
+        let mut durable = self.syncs.turn_with_others(group);
+        if durable.group >= group {
             return Ok(());
         }
+        if self.applied_group.load(Ordering::Acquire) < group {
+            let mut alone = self.writing()?;
+            if alone.before < group {
+                let draft = Draft::over(self, alone.writes());
+                self.apply_all(&mut alone, draft)?;
+            }
+        }
+        self.sync(&mut durable)
+    }
+
+    fn sync(&self, turn: &mut MutexGuard<'_, Durable>) -> Result<()> {
         if self.broken.load(Ordering::Acquire) {
             return Err(broken());
         }
-        let covered = self.applied.load(Ordering::Acquire);
-        let began = Instant::now();
+        let group = self.applied_group.load(Ordering::Acquire);
+        let (batch, began) = (self.applied.load(Ordering::Acquire), Instant::now());
         fenced(|| self.tree.flush()).map_err(|why| self.fail(why))?;
         reach(Point::StoreFlushed);
         self.data.sync_data().map_err(|why| self.fail(why))?;
         reach(Point::StoreSynced);
         let highest = self.next_id.load(Ordering::Acquire).saturating_sub(1);
         let queue = self.queue_ids().highest();
-        let known = Acknowledged { commits: covered, highest, queue };
+        let known = Acknowledged { commits: batch, highest, queue };
         self.witness.note(known).map_err(|why| self.fail(why))?;
         reach(Point::StoreWitnessed);
-        durable.covered = covered;
-        durable.took = began.elapsed();
-        self.synced.notify_all();
+        self.syncs.tell(turn, Durable { batch, group, took: began.elapsed() });
         Ok(())
     }
 
-    /// Waits a little for others to share a sync, where somebody is in haste.
-    fn ride_along<'d>(
-        &self,
-        durable: MutexGuard<'d, Durable>,
-        sequence: u64,
-    ) -> MutexGuard<'d, Durable> {
-        if self.now_ms().saturating_sub(self.hurried.load(Ordering::Relaxed)) > HURRY {
-            return durable;
-        }
-        let lag = durable.took.saturating_mul(SHARE).min(LAG);
-        let uncovered = |durable: &mut Durable| durable.covered < sequence;
-        let waited = self.synced.wait_timeout_while(durable, lag, uncovered);
-        waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Somebody waits for the disk: those who are in no haste share their syncs for a while.
+    /// Somebody needs the disk at once: changes in no haste give way for a while.
     pub(super) fn make_way(&self) {
-        self.hurried.store(self.now_ms(), Ordering::Relaxed);
-    }
-
-    /// Milliseconds since a moment that is longer before it was opened than haste lasts.
-    fn now_ms(&self) -> u64 {
-        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        since.saturating_add(HURRY + 1)
+        self.syncs.make_way();
     }
 
     pub(super) fn next_id(&self) -> Result<u64> {
@@ -337,14 +328,7 @@ impl Disk {
 
     /// A value that may be in pieces.
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let Some(first) = self.get(&value::piece_key(key, 0))? else { return Ok(None) };
-        let Some((count, bytes)) = first.split_first() else { return Err(torn()) };
-        let mut whole = bytes.to_vec();
-        for piece in 1..*count {
-            let piece = self.get(&value::piece_key(key, piece))?.ok_or_else(torn)?;
-            whole.extend(piece);
-        }
-        Ok(Some(whole))
+        whole(key, |piece| self.get(piece))
     }
 
     /// All values whose keys are this prefix and eight bytes more, by key.
@@ -470,6 +454,20 @@ pub(super) fn open_sled(folder: &Path, data: &Path) -> Result<sled::Db> {
         }
         return Err(Error::permanent(opening(data), why).next(ADVICE));
     }
+}
+
+/// A value that may be in pieces, which are got one by one.
+pub(super) fn whole(
+    key: &[u8],
+    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>> {
+    let Some(first) = get(&value::piece_key(key, 0))? else { return Ok(None) };
+    let Some((count, bytes)) = first.split_first() else { return Err(torn()) };
+    let mut whole = bytes.to_vec();
+    for piece in 1..*count {
+        whole.extend(get(&value::piece_key(key, piece))?.ok_or_else(torn)?);
+    }
+    Ok(Some(whole))
 }
 
 fn broken() -> Error {

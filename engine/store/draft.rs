@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::catalog::{Note, Tag};
 use super::change::{Change, Cursor};
-use super::disk::Disk;
+use super::disk::{Disk, whole};
 use super::doubt;
 use super::entry::Item;
 use super::links::Link;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::mail::{MailboxName, Uid, UidValidity};
 
 /// What a batch writes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Writes {
     /// Keys with their new values; `None` removes.
     pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -39,9 +39,28 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// A draft over the store as it is; the caller holds [`Disk::writing`].
+    /// A draft over the store as it is; the caller has it for himself.
     pub(super) fn new(disk: &'a Disk) -> Self {
-        Self { disk, writes: Writes::default(), records: HashMap::new() }
+        Self::over(disk, Writes::default())
+    }
+
+    /// A draft over the store with what was gathered; the caller holds [`Disk::writing`].
+    pub(super) fn over(disk: &'a Disk, writes: Writes) -> Self {
+        Self { disk, writes, records: HashMap::new() }
+    }
+
+    /// What it writes, to be added to.
+    pub(super) fn into_writes(self) -> Writes {
+        self.writes
+    }
+
+    /// A queue entry as it will be.
+    pub(super) fn queued(&self, id: u64) -> Result<Option<QueueEntry>> {
+        let bytes = whole(&key::queued(id), |piece| match self.writes.entries.get(piece) {
+            Some(written) => Ok(written.clone()),
+            None => self.disk.get(piece),
+        });
+        bytes?.map(|bytes| QueueEntry::decode(id, &bytes)).transpose()
     }
 
     pub(super) fn into_batch(mut self) -> Writes {

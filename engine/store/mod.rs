@@ -76,6 +76,7 @@ mod entry;
 mod fence;
 mod generation_diff;
 mod generations;
+mod haste;
 mod key;
 mod links;
 mod lock;
@@ -98,10 +99,10 @@ mod writing;
 pub use change::{Change, Cursor};
 pub use check::{check, must_be_there};
 pub use compact::compact;
-pub use disk::Haste;
 pub use doubt::Doubtful;
 pub use generation_diff::{FileChange, changes};
 pub use generations::{Generations, KeptFile, KeptGeneration, Standing};
+pub use haste::Haste;
 pub use links::Link;
 pub use memory::StoreMemory;
 pub use queue::{
@@ -172,7 +173,7 @@ impl Store {
     /// restart, and the store takes no further commit until then.
     pub fn commit(&self, changes: &[Change]) -> Result<()> {
         match self.apply(changes)? {
-            Some(sequence) => self.disk.make_durable(sequence, Haste::Now),
+            Some(sequence) => self.disk.make_durable(sequence),
             None => Ok(()),
         }
     }
@@ -191,7 +192,7 @@ impl Store {
     /// # Errors
     /// As [`Store::commit`].
     pub fn sync(&self) -> Result<()> {
-        self.disk.make_durable(self.disk.applied(), Haste::Now)
+        self.disk.make_durable(self.disk.applied())
     }
 
     /// Somebody waits for the disk, though not for the store: commits that are in no haste
@@ -210,12 +211,12 @@ impl Store {
         if changes.is_empty() {
             return Ok(None);
         }
-        let _alone = self.disk.writing()?;
-        let mut draft = Draft::new(&self.disk);
+        let mut alone = self.disk.writing()?;
+        let mut draft = Draft::over(&self.disk, alone.writes());
         for change in changes {
             draft.add(change)?;
         }
-        self.disk.apply(draft.into_batch()).map(Some)
+        self.disk.apply_all(&mut alone, draft).map(Some)
     }
 
     /// Changes those of these records that are held, and says which these were, by id. Reading,
@@ -233,7 +234,7 @@ impl Store {
     ) -> Result<Vec<u64>> {
         let wanted: BTreeSet<u64> = ids.iter().copied().collect();
         let (changed, sequence) = {
-            let _alone = self.disk.writing()?;
+            let mut alone = self.disk.writing()?;
             let mut changes = Vec::new();
             for id in wanted {
                 let held = self.read_record(id)?.filter(|record| record.state == State::Held);
@@ -244,14 +245,14 @@ impl Store {
             if changes.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut draft = Draft::new(&self.disk);
+            let mut draft = Draft::over(&self.disk, alone.writes());
             for (_, change) in &changes {
                 draft.add(change)?;
             }
-            let sequence = self.disk.apply(draft.into_batch())?;
+            let sequence = self.disk.apply_all(&mut alone, draft)?;
             (changes.into_iter().map(|(id, _)| id).collect(), sequence)
         };
-        self.disk.make_durable(sequence, Haste::Now)?;
+        self.disk.make_durable(sequence)?;
         Ok(changed)
     }
 
@@ -424,7 +425,7 @@ impl Store {
     /// The store cannot be read or written.
     pub fn generation_number(&self, digest: &str) -> Result<u64> {
         let (number, sequence) = {
-            let _alone = self.disk.writing()?;
+            let mut alone = self.disk.writing()?;
             let newest = self.disk.get(&key::GENERATION)?;
             let newest = newest.as_deref().map(value::numbered).transpose()?;
             let number = match newest {
@@ -432,11 +433,11 @@ impl Store {
                 Some((number, _)) => number + 1,
                 None => 1,
             };
-            let mut draft = Draft::new(&self.disk);
+            let mut draft = Draft::over(&self.disk, alone.writes());
             draft.generation(number, digest);
-            (number, self.disk.apply(draft.into_batch())?)
+            (number, self.disk.apply_all(&mut alone, draft)?)
         };
-        self.disk.make_durable(sequence, Haste::Now)?;
+        self.disk.make_durable(sequence)?;
         Ok(number)
     }
 
@@ -464,17 +465,17 @@ impl Store {
         let (mut removed, mut above) = (0, 0);
         while surplus > 0 {
             let sequence = {
-                let _alone = self.disk.writing()?;
+                let mut alone = self.disk.writing()?;
                 let Some(oldest) = self.oldest_done(&mut above, surplus.min(BATCH))? else { break };
-                let mut draft = Draft::new(&self.disk);
+                let mut draft = Draft::over(&self.disk, alone.writes());
                 for id in &oldest {
                     draft.forget(*id)?;
                 }
                 removed += oldest.len();
                 surplus -= oldest.len();
-                self.disk.apply(draft.into_batch())?
+                self.disk.apply_all(&mut alone, draft)?
             };
-            self.disk.make_durable(sequence, Haste::Now)?;
+            self.disk.make_durable(sequence)?;
             reach(Point::Pruned);
         }
         Ok(removed)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::Haste;
 use super::draft::Draft;
+use super::haste::Haste;
 use super::{Change, Store, key, value};
 use crate::error::{Error, Result};
 use crate::mail::envelope::{Body, Charset, EnvelopeAddress, Envid, Notify, Orcpt, Ret};
@@ -194,6 +194,22 @@ pub enum Queued {
     ChangedWith(Vec<Change>),
 }
 
+impl Queued {
+    /// Adds what is to be written of this entry; whether that is anything.
+    fn into_changes(self, entry: &Arc<QueueEntry>, changes: &mut Vec<Change>) -> bool {
+        let (first, more) = match self {
+            Self::Left => return false,
+            Self::Changed => (Change::Queue(entry.clone()), Vec::new()),
+            Self::ChangedWith(more) => (Change::Queue(entry.clone()), more),
+            Self::Removed => (Change::Dequeue(entry.id), Vec::new()),
+            Self::RemovedWith(more) => (Change::Dequeue(entry.id), more),
+        };
+        changes.push(first);
+        changes.extend(more);
+        true
+    }
+}
+
 impl Store {
     /// The next id of a queue entry. Ids count up for good. It is open until its entry is written or it
     /// is given up.
@@ -231,8 +247,8 @@ impl Store {
     /// # Errors
     /// As [`Store::commit`], the disk aside.
     pub fn would_take(&self, changes: &[Change]) -> Result<()> {
-        let _alone = self.disk.writing()?;
-        let mut draft = Draft::new(&self.disk);
+        let alone = self.disk.writing()?;
+        let mut draft = Draft::over(&self.disk, alone.writes());
         changes.iter().try_for_each(|change| draft.add(change))
     }
 
@@ -277,40 +293,36 @@ impl Store {
         mut change: impl FnMut(&mut QueueEntry) -> Queued,
     ) -> Result<Vec<QueueEntry>> {
         let wanted: BTreeSet<u64> = ids.iter().copied().collect();
-        let (changed, sequence) = {
-            let _alone = self.disk.writing()?;
-            let (mut changes, mut changed) = (Vec::new(), Vec::new());
-            for id in wanted {
-                let Some(mut entry) = self.read_entry(id)? else { continue };
-                let said = change(&mut entry);
-                let entry = Arc::new(entry);
-                match said {
-                    Queued::Left => continue,
-                    Queued::Changed => changes.push(Change::Queue(entry.clone())),
-                    Queued::Removed => changes.push(Change::Dequeue(id)),
-                    Queued::RemovedWith(more) => {
-                        changes.push(Change::Dequeue(id));
-                        changes.extend(more);
-                    }
-                    Queued::ChangedWith(more) => {
-                        changes.push(Change::Queue(entry.clone()));
-                        changes.extend(more);
-                    }
-                }
+        let mut alone = self.disk.writing()?;
+        let mut draft = Draft::over(&self.disk, alone.writes());
+        let (mut changes, mut changed) = (Vec::new(), Vec::new());
+        for id in wanted {
+            let Some(mut entry) = draft.queued(id)? else { continue };
+            let said = change(&mut entry);
+            let entry = Arc::new(entry);
+            if said.into_changes(&entry, &mut changes) {
                 changed.push(entry);
             }
-            if changes.is_empty() {
-                return Ok(Vec::new());
+        }
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        for change in &changes {
+            draft.add(change)?;
+        }
+        match haste {
+            Haste::Now => {
+                let sequence = self.disk.apply_all(&mut alone, draft)?;
+                drop(alone);
+                self.disk.make_durable(sequence)?;
             }
-            let mut draft = Draft::new(&self.disk);
-            for change in &changes {
-                draft.add(change)?;
+            Haste::WithOthers => {
+                let group = self.disk.gather(&mut alone, draft);
+                drop(alone);
+                self.disk.make_group_durable(group)?;
             }
-            let sequence = self.disk.apply(draft.into_batch())?;
-            drop(changes);
-            (changed, sequence)
-        };
-        self.disk.make_durable(sequence, haste)?;
+        }
+        drop(changes);
         Ok(changed.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
