@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most files that are kept.
-const MOST: usize = 256;
+const MOST: usize = 1_024;
 
 /// The longest file that is kept, in bytes.
 const LONGEST: u64 = 64 << 10;
