@@ -72,12 +72,13 @@
 //! ## Who may import whom
 //!
 //! `mail` <- `store`, `mailbox`, `pipeline` <- `perform`, `send` <- `inbound`, `outbound` <-
-//! `daemon`, `control` <- `cli`. `error`, `fault`, `fault_point`, `clock`, `tls` and `workers` serve all; `config` knows `mail` and
+//! `daemon`, `control` <- `cli`. `checksum`, `error`, `fault`, `fault_point`, `clock`, `tls` and `workers` serve all; `config` knows `mail` and
 //! `pipeline`'s words.
 //! Each outside library has one home: sled in `store`, async-imap in `mailbox/imap`, rhai,
 //! wasmtime and minijinja in `pipeline`, mail-parser in `mail`, toml in `config`, clap in `cli`. `tests/tidy/`
 //! checks both.
 
+pub mod checksum;
 pub mod cli;
 pub mod clock;
 pub mod config;

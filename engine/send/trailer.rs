@@ -11,7 +11,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use crc32fast::Hasher;
+use crate::checksum::Checksum;
 
 /// The end of a whole file.
 const MAGIC: &[u8; 8] = b"mmqueue2";
@@ -27,23 +27,23 @@ const PIECE: usize = 64 << 10;
 
 /// What is counted over a message while it is written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Count(Hasher);
+pub(super) struct Count(Checksum);
 
 impl Count {
     /// Counts what is written next.
     pub(super) fn add(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.add(bytes);
     }
 
     /// What stands behind the message, filled up with blanks.
     pub(super) fn trailer(mut self, mut json: Vec<u8>, blanks: usize) -> Vec<u8> {
         json.resize(json.len() + blanks, b' ');
         let length = (json.len() as u64).to_be_bytes();
-        self.0.update(&json);
-        self.0.update(&length);
+        self.0.add(&json);
+        self.0.add(&length);
         let mut trailer = json;
         trailer.extend(length);
-        trailer.extend(u64::from(self.0.finalize()).to_be_bytes());
+        trailer.extend(u64::from(self.0.value()).to_be_bytes());
         trailer.extend(MAGIC);
         trailer
     }

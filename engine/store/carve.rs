@@ -16,6 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::fence::fenced;
+use crate::checksum::Checksum;
 
 const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEADER: usize = 20;
@@ -68,7 +69,7 @@ pub(super) fn is_foreign(file: &Path) -> io::Result<bool> {
     while file.read_at(&mut header, start)? == SEGMENT_HEADER {
         if header != [0; SEGMENT_HEADER] {
             let (crc, rest) = header.split_at(4);
-            if crc == (!crc32([rest, &[]])).to_le_bytes() {
+            if crc == (!Checksum::of(&[rest])).to_le_bytes() {
                 return Ok(false);
             }
             foreign = true;
@@ -113,7 +114,7 @@ fn message_at(segment: &[u8], at: usize) -> Option<(Message, usize)> {
     let (number, page) = (varint(&mut rest)?, varint(&mut rest)?);
     let header = whole.len() - rest.len();
     let body = rest.get(..length)?;
-    let crc_found = !crc32([body, &whole[4..header]]);
+    let crc_found = !Checksum::of(&[body, &whole[4..header]]);
     let order = number.checked_mul(SEGMENT as u64)?.checked_add(at as u64)?;
     (u32::from_le_bytes(*crc) == crc_found).then(|| {
         let at = (at + header) as u64;
@@ -234,24 +235,3 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
         }
     })
 }
-
-/// CRC-32 (ISO 3309) over these parts in turn.
-fn crc32(parts: [&[u8]; 2]) -> u32 {
-    let bytes = parts.into_iter().flatten();
-    !bytes.fold(u32::MAX, |crc, byte| CRC[usize::from((crc as u8) ^ byte)] ^ (crc >> 8))
-}
-
-const CRC: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let (mut crc, mut bit) = (index as u32, 0);
-        while bit < 8 {
-            crc = if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-};

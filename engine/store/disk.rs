@@ -20,6 +20,7 @@ use super::fence::fenced;
 use super::haste::{Durable, Syncs};
 use super::lock::Lock;
 use super::queue_ids::QueueIds;
+use super::untouched::Untouched;
 use super::witness::{ADVICE, Acknowledged, Witness};
 use super::{compact, key, place, seal, value};
 use crate::error::{Context, Error, Result};
@@ -95,8 +96,24 @@ impl Disk {
         compact::when_grown(disk, data)
     }
 
-    /// Opens the store in its place, if it is what was acknowledged.
+    /// Opens the store in its place, if it is what was acknowledged; else it stays as it was.
     pub(super) fn trusted(data: &Path, lock: Lock) -> Result<Self> {
+        let untouched = Untouched::keep(data);
+        match (Self::opened(data), untouched) {
+            (Ok(opened), untouched) => {
+                untouched.map_or(Ok(()), Untouched::forget).or_later(|| opening(data))?;
+                Ok(opened(lock))
+            }
+            (Err(refused), untouched) => {
+                // Where that fails the next start does it.
+                let _ = untouched.map(Untouched::put_back);
+                Err(refused)
+            }
+        }
+    }
+
+    /// What is missing is the lock of the folder.
+    fn opened(data: &Path) -> Result<impl FnOnce(Lock) -> Self + use<>> {
         let what = || opening(data);
         let folder = place::store(data);
         remove_torn_snapshots(&folder).or_later(what)?;
@@ -129,12 +146,13 @@ impl Disk {
         }
         let open = fenced(|| tree.get(key::QUEUE_OPEN)).map_err(damaged)?;
         let queue_ids = QueueIds::read(number(key::QUEUE_HIGHEST)?, open.as_deref())?;
-        Ok(Self {
+        let catalog = RwLock::new(listing.finish()?);
+        Ok(move |lock| Self {
             data: file,
             witness,
             live: seal.bytes,
             writers: Mutex::default(),
-            catalog: RwLock::new(listing.finish()?),
+            catalog,
             tree,
             applied: AtomicU64::new(applied),
             seal: AtomicU64::new(seal.seal),

@@ -91,6 +91,7 @@ mod seal;
 mod survey;
 mod transfer;
 mod turn;
+mod untouched;
 mod value;
 mod walk;
 mod witness;

@@ -10,6 +10,7 @@
 //! | `store`, `store.rebuilt` | the new one is whole, and not in its place yet | removes `store.rebuilt`: `store` still holds everything |
 //! | `store.rebuilt` and no `store` | the old one is moved aside, the new one not yet in its place | moves it there |
 //! | `store`, `store.old` | a compaction is done | removes `store.old` |
+//! | `store.untouched` | the last opening was interrupted | see [`super::untouched`] |
 //! | `store.scratch` | a copy that a check looked into | removes it |
 //! | `store.broken-1` and so on | what a repair moved aside | leaves it alone: it is a person's |
 //! | `db`, `conf`, `blobs`, `snap.*` | an early mailmill wrote it | moves them into `store` by way of `store.moving` |
@@ -19,6 +20,8 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use super::untouched;
 
 /// sled's folder within a data folder.
 pub(super) fn store(data: &Path) -> PathBuf {
@@ -57,6 +60,7 @@ pub(super) enum Replaced {
 /// Brings the folder into order after whatever ended the last process; see the table above. The
 /// caller holds the lock.
 pub(super) fn settle(data: &Path) -> io::Result<()> {
+    untouched::settle(data)?;
     let (store, rebuilt) = (store(data), store(&rebuilt(data)));
     if !store.exists() {
         if rebuilt.exists() {
@@ -117,9 +121,7 @@ fn free_name(data: &Path) -> PathBuf {
 
 /// Copies sled's files, wherever an earlier or this mailmill put them, into a data folder.
 pub(super) fn copy(data: &Path, to: &Path) -> io::Result<()> {
-    let to = store(to);
-    DirBuilder::new().recursive(true).mode(0o700).create(&to)?;
-    copy_files(&found(data), &to)
+    copy_files(&found(data), &store(to))
 }
 
 /// The folder that holds sled's files now.
@@ -153,7 +155,8 @@ fn bytes_of_all(folder: &Path) -> u64 {
     entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }
 
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
         let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
         if !is_sled(&name) {
@@ -195,7 +198,7 @@ fn is_sled(name: &OsStr) -> bool {
 }
 
 /// A rename within the data folder that survives a loss of power.
-fn rename(data: &Path, from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(data: &Path, from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync(data)
 }

@@ -6,7 +6,8 @@ use super::Findings;
 use super::source::Text;
 
 /// What each module of the engine may import besides itself. `*` is all of them.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
+    ("checksum", &[]),
     ("error", &[]),
     ("clock", &[]),
     ("fault", &[]),
@@ -16,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("mail", &["error", "fault"]),
     ("maillog", &["mail", "clock"]),
     ("config", &["mail", "pipeline", "fault", "error"]),
-    ("store", &["mail", "pipeline", "error", "fault_point", "clock"]),
+    ("store", &["mail", "pipeline", "error", "fault_point", "clock", "checksum"]),
     ("mailbox", &["mail", "config", "error", "fault", "fault_point", "clock", "tls"]),
     ("pipeline", &["mail", "config", "fault", "error", "clock"]),
     ("perform", &["mail", "store", "mailbox", "pipeline", "config", "error", "clock"]),
@@ -31,6 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "error",
             "clock",
             "fault_point",
+            "checksum",
             "maillog",
             "perform",
             "tls",
@@ -59,7 +61,8 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
 ];
 
 /// Where each outside library lives: a folder, or a file of that name.
-const HOMES: [(&str, &str); 14] = [
+const HOMES: [(&str, &str); 15] = [
+    ("crc32fast", "engine/checksum"),
     ("sled", "engine/store"),
     ("async_imap", "engine/mailbox/imap"),
     ("imap_proto", "engine/mailbox/imap"),
