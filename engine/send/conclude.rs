@@ -5,12 +5,14 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::queue::Queue;
-use super::report::{self, News};
+use super::report::{self, News, Report};
 use crate::clock::rfc3339;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::maillog::Event;
-use crate::store::{Change, Haste, Origin, QueueEntry, Queued, RecipientState, SentCopy};
+use crate::store::{
+    Change, DelayNotice, Haste, Origin, QueueEntry, Queued, RecipientState, SentCopy,
+};
 
 /// What changed of an entry: places of its recipients.
 #[derive(Debug, Default)]
@@ -42,10 +44,11 @@ pub(super) enum Copies {
 }
 
 /// Changes an entry that is in hand, and does what follows from it. `change` is called twice: on a
-/// copy to see which reports are owed, and on the entry itself. Blocks.
+/// copy to see which reports are owed, and on the entry itself. Where a report cannot be made, what
+/// became of the message is written all the same, and whom it would be about waits. Blocks.
 ///
 /// # Errors
-/// The store or the disk fails; then nothing is changed.
+/// The store or the disk fails; what is not written is tried again.
 pub(super) fn conclude(
     queue: &Queue,
     id: u64,
@@ -54,11 +57,53 @@ pub(super) fn conclude(
 ) -> Result<()> {
     let Some(mut copy) = queue.show(id)? else { return Ok(()) };
     let changed = change(&mut copy);
-    let reports = reports(queue, &copy, &changed, &sender.host)?;
+    let (reports, missing) = match reports(queue, &copy, &changed, &sender.host) {
+        Ok(reports) => (reports, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     reach(Point::AttemptUnwritten);
-    let removed = Cell::new(false);
+    let written = write(queue, (id, sender), &reports, |entry| {
+        let changed = change(entry);
+        if let Some(error) = &missing {
+            postpone(entry, &changed, error);
+        }
+    });
+    if !matches!(&written, Ok(written) if !written.is_empty()) && !queue.store().is_broken() {
+        reports.iter().for_each(|report| queue.give_up(report));
+    }
+    let written = written?;
+    reach(Point::AttemptWritten);
+    for (entry, over) in &written {
+        tell(queue, entry, &changed);
+        match over {
+            Over::Yes => remove(queue, entry)?,
+            Over::No => queue.lanes().note(entry),
+        }
+    }
+    for report in reports.iter().filter(|_| !written.is_empty()) {
+        queue.took(report);
+        tell_report(queue, id, report);
+    }
+    missing.map_or(Ok(()), Err)
+}
+
+/// Whether nothing is left to do for an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Yes,
+    No,
+}
+
+/// Writes a change with the entries of reports in one commit; gives the entry as it is then.
+fn write(
+    queue: &Queue,
+    (id, sender): (u64, &Sender),
+    reports: &[Arc<QueueEntry>],
+    change: impl Fn(&mut QueueEntry),
+) -> Result<Vec<(QueueEntry, Over)>> {
+    let over = Cell::new(Over::No);
     let now_ms = queue.clock().now_ms();
-    let entries = queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
+    let written = queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
         let (held, pending) = (entry.held.take(), entry.is_pending());
         change(entry);
         // What a person said meanwhile stands.
@@ -75,23 +120,24 @@ pub(super) fn conclude(
             }
             return Queued::ChangedWith(more);
         }
-        removed.set(true);
+        over.set(Over::Yes);
         Queued::RemovedWith(more)
     })?;
-    reach(Point::AttemptWritten);
-    for entry in &entries {
-        tell(queue, entry, &changed);
-        if removed.get() {
-            remove(queue, entry)?;
-        } else {
-            queue.lanes().note(entry);
+    Ok(written.into_iter().map(|entry| (entry, over.get())).collect())
+}
+
+/// What a report would be about waits for one that can be made; who has the message is not sent it again.
+fn postpone(entry: &mut QueueEntry, changed: &Changed, why: &Error) {
+    for at in &changed.failed {
+        let Some(recipient) = entry.recipients.get_mut(*at) else { continue };
+        if let RecipientState::Failed { answer, .. } = &recipient.state {
+            recipient.state = RecipientState::Pending { answer: Some(answer.clone()) };
         }
     }
-    for report in &reports {
-        queue.took(report);
-        tell_report(queue, id, report);
+    if changed.delayed.is_some() {
+        entry.delay = DelayNotice::None;
     }
-    Ok(())
+    entry.last_error = Some(format!("its sender cannot be told: {why}"));
 }
 
 /// Whether a copy for the mailbox for sent mail is missing.
@@ -119,12 +165,23 @@ fn reports(
     let mut reports = Vec::new();
     for (news, about) in owed.into_iter().filter(|(_, about)| !about.is_empty()) {
         let at = (queue.spool(), host, queue.clock().now_ms());
-        let Some(report) = report::of(news, entry, about, at)? else { continue };
-        let mut file = queue.spool().begin();
-        file.write_blocking(&report.text)?;
-        reports.push(Arc::new(queue.prepare(report.outgoing, file)?));
+        let report = report::of(news, entry, about, at)
+            .and_then(|report| report.map(|report| prepared(queue, report)).transpose());
+        match report {
+            Ok(report) => reports.extend(report),
+            Err(error) => {
+                reports.iter().for_each(|report: &Arc<QueueEntry>| queue.give_up(report));
+                return Err(error);
+            }
+        }
     }
     Ok(reports)
+}
+
+fn prepared(queue: &Queue, report: Report) -> Result<Arc<QueueEntry>> {
+    let mut file = queue.spool().begin();
+    file.write_blocking(&report.text)?;
+    queue.prepare(report.outgoing, file).map(Arc::new)
 }
 
 /// An entry is removed: so is its file.

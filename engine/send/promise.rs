@@ -1,7 +1,11 @@
 //! What a file of the queue says of its message besides the bytes: all that is needed to send it.
 
+use std::fs::File;
+
 use serde::{Deserialize, Serialize};
 
+use super::spool::Spool;
+use crate::error::Result;
 use crate::store::{Change, QueueEntry};
 
 /// The JSON behind a message.
@@ -11,7 +15,8 @@ pub(super) struct Promise {
     pub(super) by: By,
     /// The entry as it is when the message is taken.
     pub(super) entry: QueueEntry,
-    /// What belongs to it and is written in the same commit: a record, links, step memory.
+    /// What belongs to it: a record, links, step memory. It is written in the same commit, as far as a
+    /// store that takes the promise over from the file can.
     pub(super) changes: Vec<Change>,
 }
 
@@ -32,4 +37,26 @@ pub(super) enum By {
     File,
     /// The commit that writes its entry: a report is owed only if what it reports was written, too.
     Commit,
+}
+
+/// Who a message belongs to.
+#[derive(Deserialize)]
+struct Whose {
+    entry: Id,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: u64,
+}
+
+/// Opens the message of an entry at its beginning. A file that is damaged in any bit, or holds the message
+/// of another entry, is refused. Blocks.
+///
+/// # Errors
+/// As [`Spool::open_own`].
+pub(super) fn open(spool: &Spool, entry: &QueueEntry) -> Result<File> {
+    spool.open_own((&entry.file, entry.size), |json| {
+        serde_json::from_slice::<Whose>(json).is_ok_and(|whose| whose.entry.id == entry.id)
+    })
 }

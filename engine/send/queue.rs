@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::lanes::{Figures, Lanes};
 use super::memory;
 use super::promise::{By, Promise};
-use super::spool::{Spool, SpoolFile};
+use super::spool::{Found, Spool, SpoolFile};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
@@ -61,7 +61,7 @@ pub struct Outgoing {
     pub digest: String,
     /// Why it waits for a person instead of being sent.
     pub held: Option<String>,
-    /// What else is written in the same commit: step memory, for instance.
+    /// What belongs to it and is written with its entry: step memory, for instance.
     pub changes: Vec<Change>,
 }
 
@@ -114,20 +114,34 @@ impl Queue {
         changes: Vec<Change>,
         mut file: SpoolFile,
     ) -> Result<Arc<QueueEntry>> {
-        let Shared { store, spool, .. } = &*self.shared;
+        let store = &self.shared.store;
         let promise = self.promise((By::File, outgoing, changes), &mut file)?;
         let entry = Arc::new(promise.entry.clone());
         let changes = [&promise.changes[..], &[Change::Queue(entry.clone())]].concat();
         store.make_way();
         let durable = store.would_take(&changes).and_then(|()| file.finish(&promise));
-        let told = durable
-            .and_then(|()| store.put(&changes).inspect_err(|_| drop(spool.retract(&entry.file))));
-        match told {
+        match durable.and_then(|()| store.put(&changes)) {
             Ok(()) => Ok(entry),
             Err(error) => {
-                store.give_up_queue_id(entry.id);
+                self.give_up(&entry);
                 Err(error)
             }
+        }
+    }
+
+    /// A message is no promise after all: neither its file nor its id comes back as one.
+    pub(super) fn give_up(&self, entry: &QueueEntry) {
+        let Shared { store, spool, .. } = &*self.shared;
+        store.give_up_queue_id(entry.id);
+        let nothing = matches!(spool.look(&entry.file, 0), Ok(Found::Nothing));
+        if nothing || matches!(spool.is_spare(&entry.file), Ok(true)) {
+            return;
+        }
+        // What cannot be removed now is removed when the engine starts: the store knows its id.
+        let known = store.commit(&[Change::Dequeue(entry.id)]);
+        let removed = spool.retract(&entry.file);
+        for error in [known.err(), removed.err()].into_iter().flatten() {
+            self.shared.log.say(&Event::Warning { text: error.to_string() });
         }
     }
 
@@ -152,7 +166,7 @@ impl Queue {
         match file.finish(&promise) {
             Ok(()) => Ok(promise.entry),
             Err(error) => {
-                self.shared.store.give_up_queue_id(promise.entry.id);
+                self.give_up(&promise.entry);
                 Err(error)
             }
         }
@@ -267,10 +281,8 @@ impl Queue {
         let _claimed = self.claim_all(&wanted)?;
         let removed =
             self.shared.store.change_queued((&wanted, Haste::Now), |_| Queued::Removed)?;
-        for entry in &removed {
-            self.lanes().forget(entry.id);
-            self.shared.spool.remove(&entry.file)?;
-        }
+        removed.iter().for_each(|entry| self.lanes().forget(entry.id));
+        removed.iter().try_for_each(|entry| self.shared.spool.remove(&entry.file))?;
         Ok(removed.iter().map(|entry| entry.id).collect())
     }
 

@@ -44,7 +44,7 @@ impl Queue {
         let others = self.others(&entries)?;
         if in_doubt {
             changes.extend(self.over());
-            let found = self.find(&others)?;
+            let found = self.find(&others, &entries)?;
             changes.extend(found.iter().cloned().map(Arc::new).map(Change::Queue));
             changes.push(Change::QueueSettled);
             entries.extend(found);
@@ -119,15 +119,16 @@ impl Queue {
     /// one by now.
     fn look_closely(&self, entry: &QueueEntry) -> Result<Found> {
         let (spool, name) = (self.spool(), &entry.file);
-        if spool.look(name, 0)? != Found::Whole {
-            return spool.look(name, entry.size);
-        }
-        match spool.behind::<Promise>(name) {
-            Ok((promise, _)) if promise.entry.id == entry.id => Ok(Found::Whole),
+        let Some((json, _)) = spool.behind(name)? else {
+            return match spool.is_spare(name)? {
+                true => Ok(Found::Nothing),
+                false => spool.look(name, entry.size).map(damaged),
+            };
+        };
+        match serde_json::from_slice::<Promise>(&json) {
+            Ok(promise) if promise.entry.id == entry.id => Ok(Found::Whole),
             Ok(_) => Ok(Found::Nothing),
-            Err(error) if error.retry() == Retry::Later => Err(error),
-            Err(_) if spool.is_spare(name)? => Ok(Found::Nothing),
-            Err(_) => Ok(Found::Unfit("what stands behind the message is not whole".into())),
+            Err(why) => Ok(Found::Unfit(format!("what stands behind it is not understood: {why}"))),
         }
     }
 
@@ -153,25 +154,45 @@ impl Queue {
         }
         // By id: the store takes those below the highest it knows for done.
         promises.sort_by_key(|promise| promise.entry.id);
-        for some in promises.chunks(AT_ONCE) {
+        let mut kept = Vec::new();
+        for promise in promises {
+            self.one_of_each(promise, &mut kept);
+        }
+        // They may be in the kernel's memory only: who wrote them may have been killed before he synced them.
+        self.spool().sync(kept.iter().map(|promise| &*promise.entry.file))?;
+        for some in kept.chunks(AT_ONCE) {
             self.write(some)?;
         }
-        Ok((promises.into_iter().map(|promise| promise.entry).collect(), over))
+        Ok((kept.into_iter().map(|promise| promise.entry).collect(), over))
+    }
+
+    /// Two messages of one id are none that an engine wrote: the second is put aside.
+    fn one_of_each(&self, promise: Promise, kept: &mut Vec<Promise>) {
+        match kept.last() {
+            Some(last) if last.entry.id == promise.entry.id => self.put_aside_twin(&promise.entry),
+            _ => kept.push(promise),
+        }
+    }
+
+    fn put_aside_twin(&self, entry: &QueueEntry) {
+        self.put_aside(&entry.file, &format!("another message has its id {}", entry.id));
     }
 
     /// What a file promises that the store has not heard of.
     fn promised(&self, name: &str) -> Result<Option<Promise>> {
-        match self.spool().behind::<Promise>(name) {
-            Ok((promise, size)) => {
-                let Promise { by, entry, .. } = &promise;
-                let same = entry.file == name && entry.size == size;
-                let new = *by == By::File && same && !self.store().knows_queue_id(entry.id);
-                Ok(new.then_some(promise))
+        // One that is not whole was being written: nobody was promised anything.
+        let Some((json, size)) = self.spool().behind(name)? else { return Ok(None) };
+        let promise = match serde_json::from_slice::<Promise>(&json) {
+            Ok(promise) => promise,
+            Err(why) => {
+                self.put_aside(name, &not_understood(&why));
+                return Ok(None);
             }
-            Err(error) if error.retry() == Retry::Later => Err(error),
-            // It was being written: nobody was promised anything.
-            Err(_) => Ok(None),
-        }
+        };
+        let Promise { by, entry, .. } = &promise;
+        let same = entry.file == name && entry.size == size;
+        let new = *by == By::File && same && !self.store().knows_queue_id(entry.id);
+        Ok(new.then_some(promise))
     }
 
     /// Writes entries with what belongs to them. What belongs to one may not fit this store, for
@@ -189,44 +210,61 @@ impl Queue {
         self.store().commit(&changes)
     }
 
-    /// The entries of messages that have none in a store that forgot: they wait for a person, under ids
-    /// that nobody has heard of.
-    fn find(&self, names: &[String]) -> Result<Vec<QueueEntry>> {
+    /// The entries of messages that have none in a store that forgot: they wait for a person, under the ids
+    /// that they had.
+    fn find(&self, names: &[String], entries: &[QueueEntry]) -> Result<Vec<QueueEntry>> {
+        let taken: BTreeSet<u64> = entries.iter().map(|entry| entry.id).collect();
         let mut found = Vec::new();
         for name in names {
             if self.spool().is_spare(name)? {
                 self.spool().remove(name)?;
             } else {
-                found.extend(self.read_or_put_aside(name));
+                found.extend(self.read_or_put_aside(name)?);
             }
         }
-        let highest = found.iter().map(|entry| entry.id).max().unwrap_or(0);
-        self.store().skip_queue_ids(highest);
-        for entry in &mut found {
-            entry.id = self.store().next_queue_id()?;
-            entry.held = Some(FOUND.into());
-            entry.queued_ms = self.clock().now_ms();
-            entry.due_ms = entry.queued_ms;
-            self.warn(format!("queue {}: {FOUND}", entry.id));
+        found.sort_by_key(|promise| promise.entry.id);
+        let mut kept = Vec::new();
+        for promise in found {
+            match taken.contains(&promise.entry.id) {
+                true => self.put_aside_twin(&promise.entry),
+                false => self.one_of_each(promise, &mut kept),
+            }
         }
-        Ok(found)
+        self.spool().sync(kept.iter().map(|promise| &*promise.entry.file))?;
+        Ok(kept.into_iter().map(|promise| self.held(promise.entry)).collect())
+    }
+
+    fn held(&self, entry: QueueEntry) -> QueueEntry {
+        self.warn(format!("queue {}: {FOUND}", entry.id));
+        let now_ms = self.clock().now_ms();
+        QueueEntry { held: Some(FOUND.into()), queued_ms: now_ms, due_ms: now_ms, ..entry }
     }
 
     /// A file that does not say to whom it goes is put aside: it may be all that is left of a promise.
-    fn read_or_put_aside(&self, name: &str) -> Option<QueueEntry> {
-        match self.spool().behind::<Promise>(name) {
-            Ok((promise, size)) => {
-                Some(QueueEntry { file: name.to_owned(), size, ..promise.entry })
-            }
-            Err(error) => {
-                let kept = match self.spool().put_aside(name) {
-                    Ok(aside) => format!("it is kept as {}", aside.display()),
-                    Err(error) => format!("and it stays where it is: {error}"),
-                };
-                self.warn(format!("{error}: nobody can say to whom it goes, {kept}"));
-                None
-            }
-        }
+    fn read_or_put_aside(&self, name: &str) -> Result<Option<Promise>> {
+        let why = match self.spool().behind(name)? {
+            None => "the file is not whole".to_owned(),
+            Some((json, size)) => match serde_json::from_slice::<Promise>(&json) {
+                Ok(mut promise) => {
+                    (promise.entry.file, promise.entry.size) = (name.to_owned(), size);
+                    return Ok(Some(promise));
+                }
+                Err(why) => not_understood(&why),
+            },
+        };
+        self.put_aside(name, &why);
+        Ok(None)
+    }
+
+    /// Puts a file aside that may be all that is left of a promise and cannot be sent.
+    fn put_aside(&self, name: &str, why: &str) {
+        let kept = match self.spool().put_aside(name) {
+            Ok(aside) => format!("it is kept as {}", aside.display()),
+            Err(error) => format!("and it stays where it is: {error}"),
+        };
+        self.warn(format!(
+            "{name}.eml in the queue: {why}: nobody can say to whom it goes, {kept}"
+        ));
     }
 
     fn warn(&self, text: String) {
@@ -238,4 +276,16 @@ enum Made {
     Right,
     Changed,
     Over,
+}
+
+fn not_understood(why: &serde_json::Error) -> String {
+    format!("what stands behind the message is not understood ({why}): another mailmill wrote it")
+}
+
+/// A file that is long enough and not whole.
+fn damaged(found: Found) -> Found {
+    match found {
+        Found::Whole => Found::Unfit("it is not what was written".into()),
+        other => other,
+    }
 }

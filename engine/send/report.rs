@@ -6,6 +6,7 @@
 
 use std::io::Read;
 
+use super::promise;
 use super::queue::Outgoing;
 use super::spool::Spool;
 use crate::error::{Context, Result};
@@ -87,7 +88,7 @@ fn returned(entry: &QueueEntry, spool: &Spool) -> Result<(&'static str, Vec<u8>)
     let most = if full { entry.size } else { entry.size.min(MOST_HEADER) };
     let mut bytes = Vec::new();
     // Without its message a report still says what is to be said.
-    if let Ok(file) = spool.open_whole(&entry.file, entry.size) {
+    if let Ok(file) = promise::open(spool, entry) {
         file.take(most).read_to_end(&mut bytes).or_later(|| "read a queued message".into())?;
     }
     if full && bytes.is_ascii() {

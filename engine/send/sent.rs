@@ -2,10 +2,10 @@
 //! looked up before it is put there again. Whoever puts copies relays as well: a server that costs
 //! time without taking one is left alone for longer than it took, so that mail goes on.
 
-use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
+use super::promise;
 use super::queue::Queue;
 use crate::config::Account;
 use crate::error::{Error, Result};
@@ -91,7 +91,9 @@ async fn put(
     if !there.exists(mailbox).await? {
         there.create(mailbox).await?;
     }
-    let content = Content::in_file(message(queue, entry)?, entry.size);
+    let own = entry.clone();
+    let file = queue.aside(move |queue| promise::open(queue.spool(), &own)).await?;
+    let content = Content::in_file(file, entry.size);
     if entry.copy == SentCopy::Tried {
         let like = Likeness {
             message_id: entry.message_id.clone(),
@@ -142,10 +144,6 @@ async fn note_found(
         uid,
     };
     queue.store().write(found.into_iter().map(arrived).collect()).await
-}
-
-fn message(queue: &Queue, entry: &QueueEntry) -> Result<File> {
-    queue.spool().open_whole(&entry.file, entry.size)
 }
 
 fn note_tried(queue: &Queue, id: u64) -> Result<()> {

@@ -36,14 +36,9 @@ pub(super) struct Spares {
 /// A file that holds nothing, in the hands of one who may write into it.
 #[derive(Debug)]
 pub(super) struct Spare {
+    pub(super) file: File,
     pub(super) path: PathBuf,
     pub(super) length: u64,
-}
-
-impl Spare {
-    pub(super) fn open(&self) -> io::Result<File> {
-        OpenOptions::new().write(true).open(&self.path)
-    }
 }
 
 impl Spares {
@@ -56,7 +51,7 @@ impl Spares {
         let full = self.lock().values().map(Vec::len).sum::<usize>() >= MOST;
         match (!full).then(|| emptied(&path)) {
             Some(Ok(length)) => {
-                self.give_back(Spare { path, length });
+                self.keep(path, length);
                 Ok(())
             }
             _ => match fs::remove_file(&path) {
@@ -66,16 +61,31 @@ impl Spares {
         }
     }
 
-    /// A file that holds so many bytes and is not much longer, where one is kept.
+    /// A file that holds so many bytes and is not much longer, where one is kept. One that somebody
+    /// has removed or changed meanwhile is passed over.
     pub(super) fn take(&self, bytes: u64) -> Option<Spare> {
+        loop {
+            let (path, length) = self.next(bytes)?;
+            let Ok(file) = OpenOptions::new().write(true).open(&path) else { continue };
+            if file.metadata().is_ok_and(|is| is.len() == length) {
+                return Some(Spare { file, path, length });
+            }
+        }
+    }
+
+    fn next(&self, bytes: u64) -> Option<(PathBuf, u64)> {
         let mut kept = self.lock();
         let fit = rounded(bytes)..=rounded(bytes).saturating_mul(2);
         let (length, paths) = kept.range_mut(fit).find(|(_, paths)| !paths.is_empty())?;
-        Some(Spare { path: paths.pop()?, length: *length })
+        Some((paths.pop()?, *length))
     }
 
     /// Keeps a file that was not written into.
-    pub(super) fn give_back(&self, Spare { path, length }: Spare) {
+    pub(super) fn give_back(&self, Spare { path, length, .. }: Spare) {
+        self.keep(path, length);
+    }
+
+    fn keep(&self, path: PathBuf, length: u64) {
         self.lock().entry(length).or_default().push(path);
     }
 }
@@ -124,11 +134,26 @@ mod tests {
         assert!(kept.iter().all(|file| fs::read(file.path()).unwrap().iter().all(|b| *b == 0)));
         assert!(spares.take(6 * STEP).is_none() && spares.take(2 * STEP).is_none());
         let taken = spares.take(10).unwrap();
-        assert_eq!((taken.length, taken.open().unwrap().metadata().unwrap().len()), (STEP, STEP));
+        assert_eq!((taken.length, taken.file.metadata().unwrap().len()), (STEP, STEP));
         spares.give_back(taken);
         let small = std::iter::from_fn(|| spares.take(STEP)).count();
         let large = std::iter::from_fn(|| spares.take(3 * STEP)).count();
         assert_eq!((small, large), (MOST / 2, MOST / 2));
+    }
+
+    #[test]
+    fn what_somebody_removed_or_cut_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let spares = Spares::default();
+        let paths = ["gone", "cut", "fine"].map(|name| folder.path().join(name));
+        for path in &paths {
+            fs::write(path, vec![b's'; usize::try_from(STEP).unwrap()]).unwrap();
+            spares.remove(path.clone()).unwrap();
+        }
+        fs::remove_file(&paths[0]).unwrap();
+        fs::write(&paths[1], "cut").unwrap();
+        let taken: Vec<_> = std::iter::from_fn(|| spares.take(1)).map(|it| it.path).collect();
+        assert_eq!(taken, [paths[2].clone()]);
     }
 
     #[test]

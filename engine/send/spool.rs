@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::names::Names;
 use super::spares::{self, Spare, Spares, rounded};
@@ -86,7 +85,10 @@ impl Spool {
         let folder = data.join("queue");
         let what = || format!("make the folder {}", folder.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).or_later(what)?;
-        File::open(data).and_then(|data| data.sync_all()).or_later(what)?;
+        // Names that an engine gave which was killed then are durable from here on.
+        for folder in [data, &*folder] {
+            File::open(folder).and_then(|folder| folder.sync_all()).or_later(what)?;
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let shared = Shared {
             prefix: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
@@ -171,13 +173,17 @@ impl Spool {
         self.shared.spares.remove(self.path(name)).or_later(what)
     }
 
-    /// Removes a message that is not to come back after a loss of power either.
+    /// Removes a message that is not to come back after a loss of power either; one that is not there is
+    /// none.
     ///
     /// # Errors
     /// The disk fails.
     pub fn retract(&self, name: &str) -> Result<()> {
         let what = || format!("remove the message {name} from the queue");
-        fs::remove_file(self.path(name)).or_later(what)?;
+        match fs::remove_file(self.path(name)) {
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
+            removed => removed.or_later(what)?,
+        }
         File::open(&self.shared.folder).and_then(|folder| folder.sync_all()).or_later(what)
     }
 
@@ -209,19 +215,50 @@ impl Spool {
         Ok(left)
     }
 
-    /// What stands behind a message in its file, and the message's size. All of the file is read.
+    /// The JSON that stands behind a message in its file, and the message's size; `None` where the file
+    /// is not whole. All of it is read.
     ///
     /// # Errors
-    /// Permanent where the file is not whole; temporary where it cannot be read.
-    pub fn behind<T: DeserializeOwned>(&self, name: &str) -> Result<(T, u64)> {
+    /// It cannot be read.
+    pub fn behind(&self, name: &str) -> Result<Option<(Vec<u8>, u64)>> {
         let what = || format!("read what stands behind the queued message {name}");
-        let damaged = || Error::permanent(what(), "the file is not whole");
-        if self.look(name, 0)? != Found::Whole {
-            return Err(damaged());
+        match self.look(name, 0)? {
+            Found::Whole => trailer::read(&self.open_message(name)?).or_later(what),
+            _ => Ok(None),
         }
-        let file = self.open_message(name)?;
-        let (json, size) = trailer::read(file).or_later(what)?.ok_or_else(damaged)?;
-        Ok((serde_json::from_slice(&json).map_err(|_| damaged())?, size))
+    }
+
+    /// Opens the message with this JSON behind it, as `is_own` tells. Nothing of a file that is damaged, or
+    /// holds another message, is ever read. Blocks.
+    ///
+    /// # Errors
+    /// As [`Spool::open_whole`]; permanent where the file is damaged or holds another message.
+    pub fn open_own(
+        &self,
+        (name, size): (&str, u64),
+        is_own: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<File> {
+        let what = || format!("open the queued message {}", self.path(name).display());
+        let mut file = self.open_whole(name, size)?;
+        match trailer::read(&file).or_later(what)? {
+            None => Err(Error::permanent(what(), "it is damaged")),
+            Some((json, found)) if found == size && is_own(&json) => {
+                file.rewind().or_later(what)?;
+                Ok(file)
+            }
+            Some(_) => Err(Error::permanent(what(), "it holds another message")),
+        }
+    }
+
+    /// Returns when the bytes of these messages survive a loss of power.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn sync<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<()> {
+        names.into_iter().try_for_each(|name| {
+            let file = self.open_message(name)?;
+            file.sync_data().or_later(|| format!("sync the queued message {name}"))
+        })
     }
 
     /// Whether a file is one of a message that is done: it holds nothing and was to be written over.
@@ -313,8 +350,8 @@ impl SpoolFile {
             return;
         }
         let spare = self.spool.shared.spares.take(self.size + behind + SLACK + END);
-        let name = spare.as_ref().and_then(|spare| spare.path.file_stem()?.to_str());
-        if let Some(name) = name {
+        let name = spare.as_ref().and_then(|spare| spare.path.file_name()?.to_str());
+        if let Some(name) = name.and_then(|name| name.strip_suffix(".eml")) {
             self.name = name.to_owned();
             self.spare = spare;
         }
@@ -341,9 +378,14 @@ impl SpoolFile {
     /// Writes all of it with what stands behind it, and returns when it survives a loss of power. Blocks.
     ///
     /// # Errors
-    /// As [`SpoolFile::write`].
+    /// As [`SpoolFile::write`]. There may be a file of that name then, which is to be retracted
+    /// ([`Spool::retract`]).
     pub fn finish(mut self, behind: &impl Serialize) -> Result<()> {
-        let json = serde_json::to_vec(behind).or_later(|| "write an envelope".into())?;
+        let what = || "write what stands behind a message".to_owned();
+        let json = serde_json::to_vec(behind).or_later(what)?;
+        if json.len() as u64 > trailer::LONGEST {
+            return Err(Error::permanent(what(), "there is too much of it"));
+        }
         let bytes = self.size + json.len() as u64 + END;
         let length = self.spare.as_ref().map_or_else(|| rounded(bytes), |spare| spare.length);
         let blanks = usize::try_from(length.saturating_sub(bytes)).unwrap_or(0);
@@ -357,16 +399,12 @@ impl SpoolFile {
     }
 
     fn write_over(&mut self, spare: &Spare) -> io::Result<()> {
-        let written = spare.open().and_then(|file| {
-            if self.waiting.len() as u64 != spare.length {
-                return Err(io::Error::other("it does not fit the file that it was settled in"));
-            }
-            file.write_all_at(&self.waiting, 0)?;
-            reach(Point::SpoolWritten);
-            file.sync_data()
-        });
-        // What lies in it now is not known.
-        written.inspect_err(|_| drop(fs::remove_file(&spare.path)))?;
+        if self.waiting.len() as u64 != spare.length {
+            return Err(io::Error::other("it does not fit the file that it was settled in"));
+        }
+        spare.file.write_all_at(&self.waiting, 0)?;
+        reach(Point::SpoolWritten);
+        spare.file.sync_data()?;
         reach(Point::SpoolSynced);
         Ok(())
     }
@@ -385,11 +423,7 @@ impl SpoolFile {
             reach(Point::SpoolSynced);
             self.spool.shared.names.wait(name)
         });
-        if let Err(why) = synced {
-            let _ = fs::remove_file(self.spool.path(&self.name));
-            return Err(refused(why));
-        }
-        Ok(())
+        synced.map_err(refused)
     }
 
     fn flush(&mut self) -> Result<&Temporary> {
@@ -447,8 +481,8 @@ mod tests {
         assert!(read == text);
         let (name, size) = (file.name().to_owned(), file.size());
         file.finish(&("to", 7)).unwrap();
-        let behind = spool.behind::<(String, u8)>(&name).unwrap();
-        assert_eq!(behind, (("to".to_owned(), 7), text.len() as u64));
+        let (behind, length) = spool.behind(&name).unwrap().unwrap();
+        assert!(behind.starts_with(br#"["to",7]"#) && length == text.len() as u64);
         let mut message = Vec::new();
         let file = spool.open_message(&name).unwrap();
         file.take(size).read_to_end(&mut message).unwrap();
@@ -471,21 +505,31 @@ mod tests {
             file.settle(2);
             let name = file.name().to_owned();
             file.finish(&7).unwrap();
-            let expected = (7, text.len() as u64);
-            assert_eq!(spool.behind::<u8>(&name).unwrap(), expected);
+            let (behind, size) = spool.behind(&name).unwrap().unwrap();
+            assert!(behind.starts_with(b"7") && size == text.len() as u64);
             name
         };
         let first = put("first, which is longer than the others");
         let second = put("second");
         assert_ne!(first, second);
         spool.remove(&first).unwrap();
-        assert!(spool.behind::<u8>(&first).is_err());
+        assert!(spool.behind(&first).unwrap().is_none() && spool.is_spare(&first).unwrap());
         let mut dropped = spool.begin();
         dropped.settle(2);
         assert_eq!(dropped.name(), first);
         drop(dropped);
         assert_eq!(put("third"), first);
-        assert_eq!(spool.behind::<u8>(&second).unwrap().1, 6);
+        assert_eq!(spool.behind(&second).unwrap().unwrap().1, 6);
+        let own = |json: &[u8]| json.starts_with(b"7");
+        assert!(spool.open_own((&second, 6), own).is_ok());
+        let other = spool.open_own((&second, 6), |_| false).unwrap_err().to_string();
+        assert!(other.contains("another message"), "{other}");
+        let path = data.path().join(format!("queue/{second}.eml"));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[2] ^= 1;
+        fs::write(path, bytes).unwrap();
+        let damaged = spool.open_own((&second, 6), own).unwrap_err().to_string();
+        assert!(damaged.contains("it is damaged"), "{damaged}");
         assert_eq!(put(&"large".repeat(20_000)).len(), first.len());
         assert_eq!(fs::read_dir(data.path().join("queue")).unwrap().count(), 3);
     }

@@ -20,7 +20,7 @@ const MAGIC: &[u8; 8] = b"mmqueue2";
 pub(super) const END: u64 = 24;
 
 /// The most bytes of JSON.
-const LONGEST: u64 = 4 << 20;
+pub(super) const LONGEST: u64 = 4 << 20;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::conclude::{Changed, Copies, Sender, conclude, owes_copy};
 use super::lanes::Next;
+use super::promise;
 use super::queue::{Claim, Queue};
 use super::relay::{self, Failure, Fate, Kind, Outcome, Parcel, Relay};
 use super::retry::{self, jittered};
@@ -108,7 +109,10 @@ impl Worker {
             Ok(Some(entry)) if entry.held.is_some() => Ok(()),
             Ok(Some(entry)) if entry.is_pending() => self.relay(claim, entry).await,
             Ok(Some(entry)) => self.copy(claim, &entry).await,
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                self.line.queue.lanes().forget(claim.id);
+                Ok(())
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = carried {
@@ -120,7 +124,8 @@ impl Worker {
     /// Sends a message to those who are pending.
     async fn relay(&mut self, claim: &Claim, entry: QueueEntry) -> Result<()> {
         let line = self.line.clone();
-        let file = match line.queue.spool().open_whole(&entry.file, entry.size) {
+        let own = entry.clone();
+        let file = match line.queue.aside(move |queue| promise::open(queue.spool(), &own)).await {
             Ok(file) => Arc::new(file),
             Err(error) => return line.hold(claim.id, error.to_string()).await,
         };

@@ -238,7 +238,11 @@ impl Disk {
         let mut seal = self.seal.load(Ordering::Acquire);
         let mut batch = sled::Batch::default();
         for (key, value) in entries {
-            let old = held.get(&key).map_or_else(|| self.get(&key), |held| Ok(held.clone()))?;
+            let old = match held.get(&key) {
+                Some(held) => held.clone(),
+                // What others gathered cannot be left out any more.
+                None => self.get(&key).map_err(|why| self.fail(why))?,
+            };
             if old == value {
                 continue;
             }

@@ -24,8 +24,8 @@ pub(super) const PRUNED: [u8; 2] = *b"mp";
 pub(super) const SALVAGED: [u8; 2] = *b"mz";
 /// The highest id of a queue entry ever committed: a number.
 pub(super) const QUEUE_HIGHEST: [u8; 2] = *b"mq";
-/// The ids of queue entries below the highest that were given and whose entries were never written:
-/// numbers. Their messages were being made durable.
+/// The ids of queue entries that were given and whose entries were not written when this was: numbers.
+/// Their messages were being made durable. Those above the highest say nothing.
 pub(super) const QUEUE_OPEN: [u8; 2] = *b"mo";
 /// Present where the queue of a salvaged store was looked through since.
 pub(super) const QUEUE_SETTLED: [u8; 2] = *b"my";

@@ -225,7 +225,8 @@ impl Store {
         self.disk.queue_ids().skip(used);
     }
 
-    /// An id that will have no entry: with the next commit its file is no promise after a restart either.
+    /// An id that will have no entry. A file that may come back with it is no promise once [`Change::Dequeue`]
+    /// of it is committed.
     pub fn give_up_queue_id(&self, id: u64) {
         self.disk.queue_ids().settle(&BTreeSet::from([id]));
     }
@@ -242,7 +243,7 @@ impl Store {
         self.disk.queue_ids().open()
     }
 
-    /// Whether these changes can be committed, without writing anything.
+    /// Whether these changes can be committed. Nothing is written; their ids are not given any more.
     ///
     /// # Errors
     /// As [`Store::commit`], the disk aside.

@@ -25,7 +25,7 @@ use mailmill::store::Store;
 
 use super::{letter, outgoing, plain, times};
 use crate::crash::{Death, random, seed};
-use crate::support::fake_smtp::{Act, FakeSmtp, Stage};
+use crate::support::fake_smtp::{Act, FakeSmtp, Stage, Taken};
 use crate::support::mill::PATIENCE;
 use crate::support::power::powered;
 use crate::support::queued::queued_files;
@@ -151,9 +151,10 @@ async fn child_queues_and_sends() {
             all_sent(&queue).await;
         }
         let token = format!("m{at}");
+        let own = format!("{token}@example.test");
         let to: &[&str] = match at % 3 {
-            1 => &["bob@example.test", "gone@example.test"],
-            _ => &["bob@example.test"],
+            1 => &[&own, "gone@example.test"],
+            _ => &[&own],
         };
         let mut file = queue.spool().begin();
         file.write(letter(&token).as_bytes()).await.unwrap();
@@ -211,6 +212,9 @@ fn check(server: &FakeSmtp, promised: &[String], deaths: usize) -> Result<(), St
     }
     let mut others = BTreeMap::new();
     for one in &taken {
+        if let Some(wrong) = misdelivered(one) {
+            return Err(wrong);
+        }
         let token = one.text.lines().find_map(|line| line.strip_prefix("X-Token: "));
         let token = token.unwrap_or("no token").to_owned();
         if !promised.contains(&token) {
@@ -222,6 +226,14 @@ fn check(server: &FakeSmtp, promised: &[String], deaths: usize) -> Result<(), St
         return Err(format!("nobody was promised these: {others:?}"));
     }
     Ok(())
+}
+
+/// A message that went to somebody it was not for.
+fn misdelivered(one: &Taken) -> Option<String> {
+    let token = one.text.lines().find_map(|line| line.strip_prefix("X-Token: "))?;
+    let right = if one.from.is_empty() { "anna".to_owned() } else { token.to_owned() };
+    let wrong = one.to.iter().any(|to| *to != format!("{right}@example.test"));
+    wrong.then(|| format!("{token} went to {:?}", one.to))
 }
 
 #[test]

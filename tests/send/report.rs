@@ -2,6 +2,7 @@
 
 use mailmill::mail::envelope::Notify;
 use mailmill::mail::{Envelope, Message};
+use mailmill::store::RecipientState;
 
 use super::{DAY, Post, START, letter, outgoing, plain, to};
 use crate::support::fake_smtp::{Act, FakeSmtp, Stage};
@@ -142,5 +143,42 @@ async fn nothing_foreign_breaks_out_of_a_report() {
     assert!(report.is_ascii() && !report.contains('\u{1b}'), "{report}");
     let head = report.split("\r\n\r\n").next().unwrap();
     assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+    post.stop().await;
+}
+
+/// While the disk takes no report, who has the message is not sent it again, and the sender hears of the
+/// other one once it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_cannot_be_made_costs_nobody_a_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, away) = (folder.path().join("data/queue"), folder.path().join("data/away"));
+    let (from, to) = (queue.clone(), away.clone());
+    let server = FakeSmtp::start(&["DSN"], move |stage, line, _| {
+        let gone = stage == Stage::Rcpt && line.contains("<gone@");
+        gone.then(|| {
+            // The message is open; no other file can be made.
+            let _ = std::fs::rename(&from, &to);
+            Act::Say("550 5.1.1 gone\r\n".into())
+        })
+    });
+    let mut post = Post::in_folder(folder, &plain(server.port, "", "[queue]\nretry = [\"1s\"]\n"));
+    post.pass(1);
+    let id = post.send("x", &["bob@example.test", "gone@example.test"]).await;
+    post.run();
+    post.until("the outcome to be written", || {
+        let entry = post.entry(id);
+        entry.last_error.is_some_and(|error| error.contains("its sender cannot be told"))
+    });
+    let states: Vec<_> = post.entry(id).recipients.into_iter().map(|to| to.state).collect();
+    assert!(matches!(states[..], [RecipientState::Sent { .. }, RecipientState::Pending { .. }]));
+    std::fs::rename(&away, &queue).unwrap();
+    post.until("the report to be sent", || {
+        post.pass(500);
+        // The relay takes the folder away each time that it is asked.
+        let _ = std::fs::rename(&away, &queue);
+        server.taken().iter().any(|taken| taken.from.is_empty())
+    });
+    let to_bob = server.taken().iter().filter(|taken| taken.to == ["bob@example.test"]).count();
+    assert_eq!(to_bob, 1);
     post.stop().await;
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mailmill::mail::EnvelopeAddress;
 use mailmill::store::{
-    Change, DelayNotice, Doubt, Origin, QueueEntry, QueuedRecipient, RecipientState, Repair,
-    SentCopy, Store, check, export, import, repair,
+    Change, DelayNotice, Doubt, Haste, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
+    Repair, SentCopy, Store, check, export, import, repair,
 };
 
 use super::crash::copy_folder;
@@ -230,4 +230,58 @@ fn a_store_that_is_gone_gives_no_id_of_its_queue_again() {
     let store = Store::open(&data).unwrap();
     assert!(store.queue().unwrap().is_empty() && store.is_queue_in_doubt().unwrap());
     assert_eq!(store.next_queue_id().unwrap(), 53);
+}
+
+/// Many who are in no haste share batches: what each was told is there, and one who asks for too much fails
+/// alone.
+#[test]
+fn changes_that_share_a_batch_are_each_written_or_refused() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 25;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let ids: Vec<u64> = (1..=THREADS * EACH).collect();
+    let all: Vec<Change> = ids.iter().map(|id| Change::Queue(entry(*id).into())).collect();
+    store.put(&all).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (store, own) = (&store, ids.iter().filter(move |id| **id % THREADS == thread));
+            scope.spawn(move || own.for_each(|id| settle(store, *id)));
+        }
+        // Somebody is in haste meanwhile, so that they wait for each other.
+        for id in 1_000..1_050 {
+            store.make_way();
+            store.put(&[Change::Queue(entry(id).into())]).unwrap();
+        }
+    });
+    let check = |store: &Store| {
+        for id in &ids {
+            let expected = (id % 5 != 0).then(|| QueueEntry { attempts: 2, ..entry(*id) });
+            assert_eq!(store.queued(*id).unwrap(), expected, "{id}");
+        }
+    };
+    check(&store);
+    drop(store);
+    check(&Store::open(folder.path()).unwrap());
+}
+
+/// Two changes of an entry and, of each fifth, its removal; between them one that is refused.
+fn settle(store: &Store, id: u64) {
+    let count = |entry: &mut QueueEntry| {
+        entry.attempts += 1;
+        Queued::Changed
+    };
+    let seen = store.change_queued((&[id], Haste::WithOthers), count).unwrap();
+    assert_eq!(seen[0].attempts, 1);
+    let refused = store.change_queued((&[id], Haste::WithOthers), |entry| {
+        entry.recipients = vec![entry.recipients[0].clone(); 20_000];
+        Queued::Changed
+    });
+    assert!(refused.unwrap_err().to_string().contains("fewer recipients"));
+    let seen = store.change_queued((&[id], Haste::WithOthers), count).unwrap();
+    assert_eq!(seen[0].attempts, 2);
+    if id % 5 == 0 {
+        store.change_queued((&[id], Haste::WithOthers), |_| Queued::Removed).unwrap();
+        assert_eq!(store.queued(id).unwrap(), None);
+    }
 }

@@ -148,7 +148,8 @@ impl Office {
         let mut all = Vec::new();
         for name in spool.others(&Default::default()).unwrap() {
             // One that is just being written is in no queue yet.
-            let Ok((promise, size)) = spool.behind::<Value>(&name) else { continue };
+            let Ok(Some((json, size))) = spool.behind(&name) else { continue };
+            let promise: Value = serde_json::from_slice(&json).unwrap();
             let mut bytes = Vec::new();
             spool.open_message(&name).unwrap().take(size).read_to_end(&mut bytes).unwrap();
             all.push((promise["entry"].clone(), String::from_utf8(bytes).unwrap()));

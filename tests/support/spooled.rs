@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use mailmill::checksum::Checksum;
 use mailmill::error::Result;
 use mailmill::mail::{Envelope, EnvelopeAddress};
 use mailmill::send::Outgoing;
@@ -31,8 +32,9 @@ pub(crate) fn fill(data: &Path, count: u64, now_ms: i64) -> Result<()> {
             let outgoing = outgoing(id);
             let text = text(id);
             let path = data.join(format!("queue/{}.eml", name(id)));
-            fs::write(path, file(&text)).map_err(|why| failed(what(), &why))?;
-            changes.push(Change::Queue(Arc::new(entry(id, &outgoing, text.len(), now_ms))));
+            let entry = entry(id, &outgoing, text.len(), now_ms);
+            fs::write(path, file(&text, &entry)).map_err(|why| failed(what(), &why))?;
+            changes.push(Change::Queue(Arc::new(entry)));
         }
         store.put(&changes)?;
     }
@@ -54,9 +56,16 @@ fn text(id: u64) -> String {
     )
 }
 
-/// What lies in a file: what stands behind a message that has an entry is not read.
-fn file(text: &str) -> Vec<u8> {
-    [text.as_bytes(), &[0; 24]].concat()
+/// What lies in a file: the message, its promise, and how that ends.
+fn file(text: &str, entry: &QueueEntry) -> Vec<u8> {
+    let promise = serde_json::json!({ "by": "file", "entry": entry, "changes": [] });
+    let mut bytes = text.as_bytes().to_vec();
+    let json = promise.to_string();
+    bytes.extend(json.as_bytes());
+    bytes.extend((json.len() as u64).to_be_bytes());
+    bytes.extend(u64::from(Checksum::of(&[&bytes])).to_be_bytes());
+    bytes.extend(b"mmqueue2");
+    bytes
 }
 
 /// A message as a user hands it over.
