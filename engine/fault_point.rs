@@ -52,7 +52,8 @@ pub enum Point {
     HeldUnchanged,
     /// Control: they are changed for good, the person does not know it yet.
     HeldChanged,
-    /// Queue: a message is written with its envelope, under a name that does not count.
+    /// Queue: a message is written with its envelope, under a name that does not count or over one that is
+    /// done.
     SpoolWritten,
     /// Queue: it has its name; nothing is synced.
     SpoolNamed,

@@ -5,13 +5,13 @@
 //!
 //! | state | what is on disk | after a crash here |
 //! |---|---|---|
-//! | *spooled* | its file in `data/queue`, perhaps not whole; nobody was promised anything | the file is removed when the engine starts, after the queue was read |
+//! | *spooled* | its file in `data/queue`, perhaps not whole; nobody was promised anything | the file is removed when the engine starts, after the queue was read; one that turns out whole is as good as promised |
 //! | *queued* | the file with all that is needed to send it, synced with its name: **now it is promised** (`250`). The store is told at once ([`QueueEntry`]), and syncs that with the next commit that somebody waits for | its entry is there, or is made anew from the file, with what belongs to it: record, links, step memory. It is sent |
 //! | *in flight* | [`Doubt::open`] was written before the final dot of the message went out | the server may have it: it is sent once more with the same Message-ID, and counted ([`Doubt::times`]). One that is in doubt a second time waits for a person |
 //! | *pending*, *sent*, *failed*, for each recipient | [`RecipientState`] | only pending ones are sent to |
 //! | *reported* | the entry is gone or says so, and the report is an entry of its own, in one commit | nothing is reported twice |
 //! | *copied* | [`SentCopy::Tried`] was written before the copy was put into the mailbox for sent mail | it is looked up by its Message-ID before it is put there again |
-//! | *removed* | no entry, and the store has heard of its id; the file may still be there | the file is removed as an orphan |
+//! | *removed* | no entry, and the store has heard of its id; the file may still be there | the file is emptied |
 //!
 //! An entry is changed by whoever reads it under the store's lock ([`Store::change_queued`]), so that
 //! what a person said meanwhile is kept. Each change is on disk before the next thing that cannot be
@@ -65,6 +65,7 @@ mod runner;
 mod sent;
 mod spares;
 mod spool;
+mod spool_file;
 mod stamp;
 mod timekeeper;
 mod token;
@@ -77,7 +78,8 @@ pub use lanes::{Figures, LaneFigures};
 pub use pickup::{Pickup, user_name};
 pub use queue::{Outgoing, Queue};
 pub use runner::Runner;
-pub use spool::{Found, Spool, SpoolFile};
+pub use spool::{Found, Spool};
+pub use spool_file::SpoolFile;
 pub use stamp::{Stamp, Via};
 
 /// The name of this machine in greetings and `Received:`: as configured, else what the system calls

@@ -218,7 +218,7 @@ async fn a_file_is_written_over_and_is_no_message_to_a_repaired_store() {
     assert!(!bytes.windows(5).any(|bytes| bytes == b"first"));
     // The store is lost while one file is in use and another one waits to be written over.
     fs::write(path.with_file_name("spare.eml"), [0; 4096]).unwrap();
-    let mut post = post.without_its_store();
+    let post = post.without_its_store();
     assert!(!post.said().contains("spare"), "{}", post.said());
     let [entry] = &post.queue.list().unwrap()[..] else { panic!() };
     assert!(entry.id == second && entry.held.is_some());
