@@ -30,8 +30,9 @@
 //! Each file ends with its entry, so that the queue is made anew from the files alone. After a
 //! store was repaired or imported ([`Store::is_queue_in_doubt`]) files without an entry are promises
 //! that may or may not have been kept: they wait for a person. An entry without a file, or whose
-//! file holds another message by now, was sent: entries are removed before their files. A file that is not whole waits for a person too: its entry
-//! is held, and without an entry it is put aside as `NAME.damaged`.
+//! file holds another message by now, was sent: entries are removed before their files. A file that is
+//! not whole waits for a person too: its entry is held, and without an entry it is put aside as
+//! `NAME.damaged`.
 //!
 //! [`Store::change_queued`]: crate::store::Store::change_queued
 //! [`Store::knows_queue_id`]: crate::store::Store::knows_queue_id

@@ -3,8 +3,9 @@
 //!
 //! sled 0.34 is trusted with little. Its `flush` leaves the file's metadata and the drive's cache
 //! alone, so the data file is synced over a handle of our own; so are its settings, which it never
-//! syncs. It panics on some damaged files; each call into it is fenced. It takes a cut file for a crash ([`super::witness`]) and a flipped bit
-//! for something never written ([`super::seal`]).
+//! syncs. It panics on some damaged files; each call into it is fenced. It takes a cut file for a crash
+//! ([`super::witness`]) and a flipped bit for something never written ([`super::seal`]), and cuts off what
+//! it takes for torn ([`super::untouched`]).
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
