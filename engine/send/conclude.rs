@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::fault_point::{Point, reach};
 use crate::maillog::Event;
 use crate::store::{
-    Change, DelayNotice, Haste, Origin, QueueEntry, Queued, RecipientState, SentCopy,
+    Change, DelayNotice, Haste, Origin, QueueEntry, Queued, QueuedRecipient, RecipientState,
+    SentCopy,
 };
 
 /// What changed of an entry: places of its recipients.
@@ -63,9 +64,10 @@ pub(super) fn conclude(
     };
     reach(Point::AttemptUnwritten);
     let written = write(queue, (id, sender), &reports, |entry| {
+        let before = entry.recipients.clone();
         let changed = change(entry);
         if let Some(error) = &missing {
-            postpone(entry, &changed, error);
+            postpone(entry, before, &changed, error);
         }
     });
     if !matches!(&written, Ok(written) if !written.is_empty()) && !queue.store().is_broken() {
@@ -73,16 +75,16 @@ pub(super) fn conclude(
     }
     let written = written?;
     reach(Point::AttemptWritten);
+    for report in reports.iter().filter(|_| !written.is_empty()) {
+        queue.took(report);
+        tell_report(queue, id, report);
+    }
     for (entry, over) in &written {
         tell(queue, entry, &changed);
         match over {
             Over::Yes => remove(queue, entry)?,
             Over::No => queue.lanes().note(entry),
         }
-    }
-    for report in reports.iter().filter(|_| !written.is_empty()) {
-        queue.took(report);
-        tell_report(queue, id, report);
     }
     missing.map_or(Ok(()), Err)
 }
@@ -126,12 +128,14 @@ fn write(
     Ok(written.into_iter().map(|entry| (entry, over.get())).collect())
 }
 
-/// What a report would be about waits for one that can be made; who has the message is not sent it again.
-fn postpone(entry: &mut QueueEntry, changed: &Changed, why: &Error) {
-    for at in &changed.failed {
-        let Some(recipient) = entry.recipients.get_mut(*at) else { continue };
-        if let RecipientState::Failed { answer, .. } = &recipient.state {
-            recipient.state = RecipientState::Pending { answer: Some(answer.clone()) };
+/// What a report would be about is as it was before, and so tried again, until one can be made; who has
+/// the message is not sent it again. That the next server has it is not told then.
+fn postpone(entry: &mut QueueEntry, before: Vec<QueuedRecipient>, changed: &Changed, why: &Error) {
+    for (at, was) in before.into_iter().enumerate() {
+        if changed.failed.contains(&at)
+            && let Some(recipient) = entry.recipients.get_mut(at)
+        {
+            *recipient = was;
         }
     }
     if changed.delayed.is_some() {

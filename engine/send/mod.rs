@@ -11,7 +11,7 @@
 //! | *pending*, *sent*, *failed*, for each recipient | [`RecipientState`] | only pending ones are sent to |
 //! | *reported* | the entry is gone or says so, and the report is an entry of its own, in one commit | nothing is reported twice |
 //! | *copied* | [`SentCopy::Tried`] was written before the copy was put into the mailbox for sent mail | it is looked up by its Message-ID before it is put there again |
-//! | *removed* | no entry, and the store has heard of its id; the file may still be there | the file is emptied |
+//! | *removed* | no entry, and the store has heard of its id; the file may still be there | the file is emptied, to be written over, or removed |
 //!
 //! An entry is changed by whoever reads it under the store's lock ([`Store::change_queued`]), so that
 //! what a person said meanwhile is kept. Each change is on disk before the next thing that cannot be

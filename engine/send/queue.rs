@@ -120,8 +120,12 @@ impl Queue {
         let entry = Arc::new(promise.entry.clone());
         let changes = [&promise.changes[..], &[Change::Queue(entry.clone())]].concat();
         store.make_way();
-        let durable = store.would_take(&changes).and_then(|()| file.finish(&promise));
-        match durable.and_then(|()| store.put(&changes)) {
+        if let Err(error) = store.would_take(&changes) {
+            // Nothing was written: the file that it was to lie in is given back as it is.
+            store.give_up_queue_id(entry.id);
+            return Err(error);
+        }
+        match file.finish(&promise).and_then(|()| store.put(&changes)) {
             Ok(()) => Ok(entry),
             Err(error) => {
                 self.give_up(&entry);
@@ -130,17 +134,19 @@ impl Queue {
         }
     }
 
-    /// A message is no promise after all: neither its file nor its id comes back as one.
+    /// A message whose file was written is no promise after all: neither its file nor its id comes back as
+    /// one.
     pub(super) fn give_up(&self, entry: &QueueEntry) {
         let Shared { store, spool, .. } = &*self.shared;
-        store.give_up_queue_id(entry.id);
         let nothing = matches!(spool.look(&entry.file, 0), Ok(Found::Nothing));
         if nothing || matches!(spool.is_spare(&entry.file), Ok(true)) {
+            store.give_up_queue_id(entry.id);
             return;
         }
-        // What cannot be removed now is removed when the engine starts: the store knows its id.
+        // Once the store knows its id, what cannot be removed now is removed when the engine starts.
         let known = store.commit(&[Change::Dequeue(entry.id)]);
         let removed = spool.retract(&entry.file);
+        store.give_up_queue_id(entry.id);
         for error in [known.err(), removed.err()].into_iter().flatten() {
             self.shared.log.say(&Event::Warning { text: error.to_string() });
         }

@@ -60,7 +60,8 @@ impl Queue {
     }
 
     /// What of a queue lies in a data folder, for a command that finds no engine running: promises that
-    /// the store has not heard of are told to it, nothing else is put right.
+    /// the store has not heard of are told to it, and what may be one and is not understood is put aside;
+    /// nothing else is put right.
     ///
     /// # Errors
     /// The store or the disk fails.
@@ -147,9 +148,10 @@ impl Queue {
     fn adopt(&self, names: &[String]) -> Result<(Vec<QueueEntry>, Vec<String>)> {
         let (mut promises, mut over) = (Vec::new(), Vec::new());
         for name in names {
-            match self.promised(name)? {
-                Some(promise) => promises.push(promise),
-                None => over.push(name.clone()),
+            match self.judge(name)? {
+                Judged::Promise(promise) => promises.push(*promise),
+                Judged::Over => over.push(name.clone()),
+                Judged::Unknown => {}
             }
         }
         // By id: the store takes those below the highest it knows for done.
@@ -178,21 +180,21 @@ impl Queue {
         self.put_aside(&entry.file, &format!("another message has its id {}", entry.id));
     }
 
-    /// What a file promises that the store has not heard of.
-    fn promised(&self, name: &str) -> Result<Option<Promise>> {
+    /// What a file without an entry is to a store that does not forget.
+    fn judge(&self, name: &str) -> Result<Judged> {
         // One that is not whole was being written: nobody was promised anything.
-        let Some((json, size)) = self.spool().behind(name)? else { return Ok(None) };
+        let Some((json, size)) = self.spool().behind(name)? else { return Ok(Judged::Over) };
         let promise = match serde_json::from_slice::<Promise>(&json) {
             Ok(promise) => promise,
             Err(why) => {
                 self.put_aside(name, &not_understood(&why));
-                return Ok(None);
+                return Ok(Judged::Unknown);
             }
         };
         let Promise { by, entry, .. } = &promise;
         let same = entry.file == name && entry.size == size;
         let new = *by == By::File && same && !self.store().knows_queue_id(entry.id);
-        Ok(new.then_some(promise))
+        Ok(if new { Judged::Promise(Box::new(promise)) } else { Judged::Over })
     }
 
     /// Writes entries with what belongs to them. What belongs to one may not fit this store, for
@@ -270,6 +272,16 @@ impl Queue {
     fn warn(&self, text: String) {
         self.log().say(&Event::Warning { text });
     }
+}
+
+/// A file without an entry.
+enum Judged {
+    /// A promise that only it knows.
+    Promise(Box<Promise>),
+    /// Nothing that was promised, or nothing any more.
+    Over,
+    /// It may be a promise, and is a person's.
+    Unknown,
 }
 
 enum Made {

@@ -124,15 +124,17 @@ impl SpoolFile {
     /// ([`Spool::retract`]).
     pub fn finish(mut self, behind: &impl Serialize) -> Result<()> {
         let what = || "write what stands behind a message".to_owned();
+        // From here on nobody else writes over it.
+        let spare = self.spare.take();
         let json = serde_json::to_vec(behind).or_later(what)?;
         if json.len() as u64 > trailer::LONGEST {
             return Err(Error::permanent(what(), "there is too much of it"));
         }
         let bytes = self.size + json.len() as u64 + END;
-        let length = self.spare.as_ref().map_or_else(|| rounded(bytes), |spare| spare.length);
+        let length = spare.as_ref().map_or_else(|| rounded(bytes), |spare| spare.length);
         let blanks = usize::try_from(length.saturating_sub(bytes)).unwrap_or(0);
         self.waiting.extend(std::mem::take(&mut self.count).trailer(json, blanks));
-        match self.spare.take() {
+        match spare {
             Some(spare) => self.write_over(&spare).map_err(refused)?,
             None => self.write_new()?,
         }

@@ -9,7 +9,7 @@ use super::retry::{self, millis};
 use crate::config::{Config, QueueTimes};
 use crate::error::Result;
 use crate::maillog::Event;
-use crate::store::{DelayNotice, RecipientState};
+use crate::store::{DelayNotice, QueueEntry, RecipientState};
 
 /// Gives up what is too old, and tells who waits; says whether something of it was in another's hands
 /// and has to be looked at again. Blocks.
@@ -19,7 +19,7 @@ use crate::store::{DelayNotice, RecipientState};
 pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<Left> {
     let times = &config.queue;
     let now_ms = queue.clock().now_ms();
-    let mut left = Left::Nothing;
+    let (mut left, mut failed) = (Left::Nothing, None);
     for (id, account, task) in due(queue, times, now_ms) {
         let Some(claim) = queue.claim(id) else {
             left = Left::Something;
@@ -29,24 +29,11 @@ pub(super) fn look(queue: &Queue, config: &Arc<Config>) -> Result<Left> {
         if sender.copies == Copies::Unwanted {
             tell_of_no_copy(queue, claim.id)?;
         }
-        conclude(queue, claim.id, &sender, |entry| match task {
-            Task::GiveUp => {
-                let failed = retry::expire(entry, times, now_ms);
-                Changed { failed, ..Changed::default() }
-            }
-            Task::TellDelay => {
-                entry.delay = DelayNotice::Settled;
-                let until_ms = entry.queued_ms.saturating_add(millis(times.expire));
-                let pending = entry.recipients.iter().enumerate();
-                let pending = pending
-                    .filter(|(_, to)| matches!(to.state, RecipientState::Pending { .. }))
-                    .map(|(at, _)| at);
-                let delayed = Some((pending.collect(), until_ms));
-                Changed { delayed, ..Changed::default() }
-            }
-        })?;
+        // One that fails keeps no other waiting.
+        let concluded = conclude(queue, claim.id, &sender, |entry| task.done(entry, times, now_ms));
+        failed = failed.or(concluded.err());
     }
-    Ok(left)
+    failed.map_or(Ok(left), Err)
 }
 
 /// Whether something is left to be looked at.
@@ -60,6 +47,28 @@ pub(super) enum Left {
 enum Task {
     GiveUp,
     TellDelay,
+}
+
+impl Task {
+    /// Does it to an entry.
+    fn done(self, entry: &mut QueueEntry, times: &QueueTimes, now_ms: i64) -> Changed {
+        match self {
+            Self::GiveUp => {
+                let failed = retry::expire(entry, times, now_ms);
+                Changed { failed, ..Changed::default() }
+            }
+            Self::TellDelay => {
+                entry.delay = DelayNotice::Settled;
+                let until_ms = entry.queued_ms.saturating_add(millis(times.expire));
+                let pending = entry.recipients.iter().enumerate();
+                let pending = pending
+                    .filter(|(_, to)| matches!(to.state, RecipientState::Pending { .. }))
+                    .map(|(at, _)| at);
+                let delayed = Some((pending.collect(), until_ms));
+                Changed { delayed, ..Changed::default() }
+            }
+        }
+    }
 }
 
 fn due(queue: &Queue, times: &QueueTimes, now_ms: i64) -> Vec<(u64, String, Task)> {

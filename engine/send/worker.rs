@@ -16,7 +16,7 @@ use super::relay::{self, Failure, Fate, Kind, Outcome, Parcel, Relay};
 use super::retry::{self, jittered};
 use super::sent::Cabinet;
 use crate::config::{Account, QueueTimes, Smtp};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Retry};
 use crate::fault_point::{Point, reach};
 use crate::mail::MailboxName;
 use crate::maillog::Event;
@@ -124,9 +124,14 @@ impl Worker {
     /// Sends a message to those who are pending.
     async fn relay(&mut self, claim: &Claim, entry: QueueEntry) -> Result<()> {
         let line = self.line.clone();
+        if entry.doubt.open {
+            // What became of the last attempt could not be written.
+            return line.note_doubt(claim.id).await;
+        }
         let own = entry.clone();
         let file = match line.queue.aside(move |queue| promise::open(queue.spool(), &own)).await {
             Ok(file) => Arc::new(file),
+            Err(error) if error.retry() == Retry::Later => return Err(error),
             Err(error) => return line.hold(claim.id, error.to_string()).await,
         };
         let mut relay = match self.reach_server().await {
@@ -223,11 +228,23 @@ impl Line {
         }
     }
 
+    /// Counts an end of data whose outcome was never written.
+    async fn note_doubt(&self, id: u64) -> Result<()> {
+        let noted = self.queue.aside(move |queue| {
+            queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
+                retry::doubt(entry);
+                Queued::Changed
+            })
+        });
+        noted.await?.iter().for_each(|entry| self.queue.lanes().note(entry));
+        Ok(())
+    }
+
     /// Lets an entry wait for a person.
     async fn hold(&self, id: u64, why: String) -> Result<()> {
         let held = self.queue.aside(move |queue| {
             queue.store().change_queued((&[id], Haste::WithOthers), |entry| {
-                entry.held = Some(why.clone());
+                entry.held.get_or_insert_with(|| why.clone());
                 Queued::Changed
             })
         });

@@ -21,9 +21,8 @@ use super::fence::fenced;
 use super::haste::{Durable, Syncs};
 use super::lock::Lock;
 use super::queue_ids::QueueIds;
-use super::untouched::Untouched;
 use super::witness::{ADVICE, Acknowledged, Witness};
-use super::{compact, key, place, seal, value};
+use super::{compact, key, place, seal, untouched, value};
 use crate::error::{Context, Error, Result};
 use crate::fault_point::{Point, reach};
 
@@ -37,7 +36,7 @@ pub(super) const UNSEALED_WHY: &str = "it is damaged (some of what was written i
 const FOREIGN: &str = "its file db is damaged from end to end, or was not written by mailmill";
 
 /// How long a sled of this process that was just dropped may still hold its file.
-const LINGERING: Duration = Duration::from_secs(5);
+pub(super) const LINGERING: Duration = Duration::from_secs(5);
 
 // The lock is the last field: it is let go of after sled has closed.
 pub(super) struct Disk {
@@ -97,20 +96,12 @@ impl Disk {
         compact::when_grown(disk, data)
     }
 
-    /// Opens the store in its place, if it is what was acknowledged; else it stays as it was.
+    /// Opens the store in its place, if it is what was acknowledged; else a repair finds it as it was.
     pub(super) fn trusted(data: &Path, lock: Lock) -> Result<Self> {
-        let untouched = Untouched::keep(data);
-        match (Self::opened(data), untouched) {
-            (Ok(opened), untouched) => {
-                untouched.map_or(Ok(()), Untouched::forget).or_later(|| opening(data))?;
-                Ok(opened(lock))
-            }
-            (Err(refused), untouched) => {
-                // Where that fails the next start does it.
-                let _ = untouched.map(Untouched::put_back);
-                Err(refused)
-            }
-        }
+        untouched::keep(data);
+        let opened = Self::opened(data)?;
+        untouched::forget(data).or_later(|| opening(data))?;
+        Ok(opened(lock))
     }
 
     /// What is missing is the lock of the folder.

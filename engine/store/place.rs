@@ -10,7 +10,7 @@
 //! | `store`, `store.rebuilt` | the new one is whole, and not in its place yet | removes `store.rebuilt`: `store` still holds everything |
 //! | `store.rebuilt` and no `store` | the old one is moved aside, the new one not yet in its place | moves it there |
 //! | `store`, `store.old` | a compaction is done | removes `store.old` |
-//! | `store.untouched` | the last opening was interrupted | see [`super::untouched`] |
+//! | `store.untouched` | the last opening was refused or interrupted | leaves it to a repair: [`super::untouched`] |
 //! | `store.scratch` | a copy that a check looked into | removes it |
 //! | `store.broken-1` and so on | what a repair moved aside | leaves it alone: it is a person's |
 //! | `db`, `conf`, `blobs`, `snap.*` | an early mailmill wrote it | moves them into `store` by way of `store.moving` |
@@ -60,7 +60,6 @@ pub(super) enum Replaced {
 /// Brings the folder into order after whatever ended the last process; see the table above. The
 /// caller holds the lock.
 pub(super) fn settle(data: &Path) -> io::Result<()> {
-    untouched::settle(data)?;
     let (store, rebuilt) = (store(data), store(&rebuilt(data)));
     if !store.exists() {
         if rebuilt.exists() {
@@ -104,6 +103,7 @@ pub(super) fn swap(data: &Path, fate: Replaced) -> io::Result<Option<PathBuf>> {
         rename(data, &store, &aside)?;
     }
     rename(data, &self::store(&rebuilt(data)), &store)?;
+    untouched::forget(data)?;
     sweep(data)?;
     Ok((replaced && fate == Replaced::Kept).then_some(aside))
 }
@@ -117,11 +117,6 @@ fn free_name(data: &Path) -> PathBuf {
         }
         number += 1;
     }
-}
-
-/// Copies sled's files, wherever an earlier or this mailmill put them, into a data folder.
-pub(super) fn copy(data: &Path, to: &Path) -> io::Result<()> {
-    copy_files(&found(data), &store(to))
 }
 
 /// The folder that holds sled's files now.
@@ -157,22 +152,33 @@ fn bytes_of_all(folder: &Path) -> u64 {
 
 pub(super) fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(to)?;
-    for entry in fs::read_dir(from)? {
+    for path in files(from)? {
+        let below = path.strip_prefix(from).map_err(io::Error::other)?;
+        if let Some(folder) = below.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(to.join(folder))?;
+        }
+        fs::copy(&path, to.join(below))?;
+    }
+    Ok(())
+}
+
+/// sled's files in a folder, those of its folder `blobs` among them.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
         let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
         if !is_sled(&name) {
             continue;
         }
         if path.is_dir() {
-            DirBuilder::new().mode(0o700).create(to.join(&name))?;
             for blob in fs::read_dir(&path)? {
-                let blob = blob?;
-                fs::copy(blob.path(), to.join(&name).join(blob.file_name()))?;
+                files.push(blob?.path());
             }
         } else {
-            fs::copy(&path, to.join(&name))?;
+            files.push(path);
         }
     }
-    Ok(())
+    Ok(files)
 }
 
 /// Moves the files of an early mailmill to where they lie today. The folder appears as a whole.
@@ -198,7 +204,7 @@ fn is_sled(name: &OsStr) -> bool {
 }
 
 /// A rename within the data folder that survives a loss of power.
-pub(super) fn rename(data: &Path, from: &Path, to: &Path) -> io::Result<()> {
+fn rename(data: &Path, from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync(data)
 }

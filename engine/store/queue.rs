@@ -220,13 +220,8 @@ impl Store {
         self.disk.queue_ids().take()
     }
 
-    /// See that ids up to and with this one are not given any more.
-    pub fn skip_queue_ids(&self, used: u64) {
-        self.disk.queue_ids().skip(used);
-    }
-
-    /// An id that will have no entry. A file that may come back with it is no promise once [`Change::Dequeue`]
-    /// of it is committed.
+    /// An id that will have no entry, and no file that may come back. Where one may, [`Change::Dequeue`] is
+    /// committed instead: the store then knows for good that it is no promise.
     pub fn give_up_queue_id(&self, id: u64) {
         self.disk.queue_ids().settle(&BTreeSet::from([id]));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::carve::carve;
 use super::disk::{open_sled, remove_torn_snapshots};
 use super::walk::Walk;
-use super::{key, place};
+use super::{key, place, untouched};
 use crate::error::{Context, Result};
 
 /// An opened copy; it is removed when it is dropped. The caller holds the data folder's lock.
@@ -22,7 +22,8 @@ impl Scratch {
     /// Copies the store of a data folder and opens the copy as the engine would.
     pub(super) fn of(data: &Path) -> Result<Self> {
         let folder = place::scratch(data);
-        let opened = open_copy(data, &folder.join("1"), remove_torn_snapshots)?;
+        let copy = (place::found(data), folder.join("1"));
+        let opened = open_copy(data, copy, remove_torn_snapshots)?;
         let (tree, refused) = match opened {
             Ok(tree) => (Some(tree), None),
             Err(why) => (None, Some(why)),
@@ -31,14 +32,28 @@ impl Scratch {
     }
 
     /// Of a store that is not well, the copy that gives most: with sled's snapshot, which says where
-    /// pages lie; without it; or read from the log without sled ([`super::carve`]).
+    /// pages lie; without it; or read from the log without sled ([`super::carve`]). So for the store as it
+    /// was before an opening that was refused ([`super::untouched`]).
     pub(super) fn best(mut self, data: &Path) -> Result<Self> {
-        let without = open_copy(data, &self.folder.join("2"), remove_snapshots)?.ok();
-        let carved = carved(data, &self.folder.join("3"))?;
-        let trees = [Some(carved), without, self.tree.take()].into_iter().flatten();
+        let mut trees = Vec::new();
+        if let Some(earlier) = untouched::of(data) {
+            let to = ["4", "5"].map(|number| self.folder.join(number));
+            trees.extend(Self::readings(data, &earlier, to)?);
+        }
+        let to = ["2", "3"].map(|number| self.folder.join(number));
+        trees.extend(Self::readings(data, &place::found(data), to)?);
+        trees.extend(self.tree.take());
         // Of equals the last one, which is what sled makes of it.
-        self.tree = trees.max_by_key(worth);
+        self.tree = trees.into_iter().max_by_key(worth);
         Ok(self)
+    }
+
+    /// What is read of sled's files in a folder without sled, and without its snapshot.
+    fn readings(data: &Path, from: &Path, to: [PathBuf; 2]) -> Result<Vec<sled::Db>> {
+        let [without, carve] = to;
+        let without = open_copy(data, (from.to_owned(), without), remove_snapshots)?.ok();
+        let carved = carved(data, from, &carve)?;
+        Ok([Some(carved), without].into_iter().flatten().collect())
     }
 
     /// The tree; `None` where nothing of it can be read.
@@ -55,9 +70,9 @@ impl Drop for Scratch {
     }
 }
 
-fn carved(data: &Path, to: &Path) -> Result<sled::Db> {
+fn carved(data: &Path, from: &Path, to: &Path) -> Result<sled::Db> {
     let tree = open_sled(to, data)?;
-    let file = place::found(data).join("db");
+    let file = from.join("db");
     if file.exists() {
         carve(&file, &tree).or_later(|| format!("read {} without sled", file.display()))?;
     }
@@ -67,15 +82,15 @@ fn carved(data: &Path, to: &Path) -> Result<sled::Db> {
 /// The inner error is sled's.
 fn open_copy(
     data: &Path,
-    to: &Path,
+    (from, to): (PathBuf, PathBuf),
     prepare: fn(&Path) -> std::io::Result<()>,
 ) -> Result<Result<sled::Db, String>> {
     let what = || format!("copy the store {} to look into it", data.display());
     if to.exists() {
-        fs::remove_dir_all(to).or_later(what)?;
+        fs::remove_dir_all(&to).or_later(what)?;
     }
-    place::copy(data, to).or_later(what)?;
-    let store = place::store(to);
+    let store = place::store(&to);
+    place::copy_files(&from, &store).or_later(what)?;
     prepare(&store).or_later(what)?;
     Ok(open_sled(&store, data).map_err(|error| error.why().to_owned()))
 }

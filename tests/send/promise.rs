@@ -130,6 +130,16 @@ async fn a_message_that_was_overtaken_is_a_promise_all_the_same() {
     let post = post.again().await;
     let ids: Vec<u64> = post.queue.list().unwrap().iter().map(|entry| entry.id).collect();
     assert_eq!(ids, [slow, fast]);
+    // What failed once its file was whole is none, also where a later one was written before.
+    let failed = post.store.next_queue_id().unwrap();
+    let later = post.send("later", &BOB).await;
+    let mut behind = post.behind(later);
+    behind["entry"]["id"] = failed.into();
+    behind["entry"]["file"] = "".into();
+    post.forge("failed", behind);
+    post.store.commit(&[Change::Dequeue(failed)]).unwrap();
+    let post = post.again().await;
+    assert_eq!(post.queue.list().unwrap().len(), 3);
     // What was open and has no file is not open for good.
     let never = post.store.next_queue_id().unwrap();
     post.send("third", &BOB).await;

@@ -370,3 +370,24 @@ async fn one_connection_takes_many_messages_and_a_rate_is_kept() {
     assert_eq!((hellos, server.taken().len()), (1, 10));
     post.stop().await;
 }
+
+/// What became of a message is too long for its entry, so it cannot be written: it is not sent again and
+/// again, but counted as in doubt.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_written_costs_one_repeat_and_then_a_person_looks() {
+    let answer = format!("250 2.0.0 {}\r\n", "kept ".repeat(40));
+    let server = FakeSmtp::start(&["SIZE 1000000"], move |stage, _, _| {
+        (stage == Stage::End).then(|| Act::Say(answer.clone()))
+    });
+    let mut post = Post::new(&plain(server.port, "", FAST));
+    let domain = format!("{}.test", "example.".repeat(8));
+    let many: Vec<String> = (0..3_000).map(|number| format!("bob.{number}@{domain}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let id = post.send("x", &many).await;
+    post.run();
+    post.until("it to be held", || post.entry(id).held.is_some());
+    assert!(post.entry(id).held.unwrap().contains("twice"));
+    assert_eq!(times("x", server.taken().iter().map(|taken| taken.text.as_str())), 2);
+    assert!(post.said().contains("fewer recipients"), "{}", post.said());
+    post.stop().await;
+}

@@ -156,7 +156,6 @@ fn damage_anywhere_is_noticed_and_leaves_only_entries_that_were_written() {
             Ok(store) => assert_eq!(store.queue().unwrap(), expected(), "{what}: read wrong"),
             Err(error) => {
                 refused += 1;
-                assert!(fs::read(&path).unwrap() == db, "{what}: it was changed");
                 assert!(error.to_string().contains("store repair"), "{what}: {error}");
                 assert!(!well, "{what}: {error}");
             }
