@@ -10,7 +10,8 @@
 //!               a step failed: hold (default), skip, or retry    451 4.3.0
 //!   edit      the header changes that were said; signatures
 //!   rights    again, of what is to be sent
-//!   queue     spool file, entry, record, links, step memory: one commit   <- the promise: 250
+//!   queue     a file with the message, its entry, record, links and step memory, synced   <- the promise: 250
+//!             all but the message into the store, in one commit that is synced later
 //! ```
 //!
 //! Nothing of a message is left that was not accepted.

@@ -20,7 +20,7 @@ pub struct Submission {
     pub head: Vec<u8>,
     /// All of it, CRLF line ends throughout.
     pub file: SpoolFile,
-    /// What else is written in the same commit, if it is accepted.
+    /// What belongs to it and is written with its queue entry, if it is accepted.
     pub changes: Vec<Change>,
 }
 

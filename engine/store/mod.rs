@@ -51,8 +51,9 @@
 //!
 //! [`repair`] makes a new store of what can be read, and [`import`] one of an [`export`]. Both mark it
 //! as salvaged: what is in a mailbox when it is selected first is in doubt ([`Doubtful`]), and
-//! performed as after a crash: looked up first. The table in `place.rs` says how a new store takes the place of an
-//! old one, at any moment of which a crash may come. This folder alone knows sled.
+//! performed as after a crash: looked up first. A repair also reads the store as it was before an opening
+//! that was refused (`untouched.rs`). The table in `place.rs` says how a new store takes the place of an old
+//! one, at any moment of which a crash may come. This folder alone knows sled.
 
 use std::collections::BTreeSet;
 use std::path::Path;
